@@ -1,0 +1,77 @@
+// swift-tools-version: 6.2
+import PackageDescription
+
+// The kernels and the checksums are compiled for AVX2, FMA and SSE4.2; the program checks the CPU
+// once at start (`CPU.requireSupported`) and stops with a clear message elsewhere.
+#if arch(x86_64)
+  let kernelFlags = ["-Xcc", "-mavx2", "-Xcc", "-mfma"]
+  let checksumFlags = ["-msse4.2"]
+#else
+  let kernelFlags: [String] = []
+  let checksumFlags = ["-march=armv8-a+crc"]
+#endif
+
+let shared: [SwiftSetting] = [
+  .swiftLanguageMode(.v6),
+  .treatAllWarnings(as: .error),
+  .enableUpcomingFeature("ExistentialAny"),
+  .enableUpcomingFeature("MemberImportVisibility"),
+  .enableUpcomingFeature("InternalImportsByDefault"),
+]
+let kernels = shared + [.unsafeFlags(kernelFlags)]
+
+let package = Package(
+  name: "chanter",
+  products: [.executable(name: "chanter", targets: ["chanter"])],
+  dependencies: [
+    .package(url: "https://github.com/apple/swift-argument-parser", from: "1.8.2"),
+    .package(url: "https://github.com/apple/swift-log", from: "1.16.2"),
+    .package(url: "https://github.com/jpsim/Yams", from: "6.2.2"),
+  ],
+  targets: [
+    .systemLibrary(name: "CLMDB", pkgConfig: "lmdb", providers: [.apt(["liblmdb-dev"])]),
+    .systemLibrary(name: "CLZ4", pkgConfig: "liblz4", providers: [.apt(["liblz4-dev"])]),
+    .systemLibrary(name: "COpenBLAS", pkgConfig: "openblas", providers: [.apt(["libopenblas-dev"])]),
+    .systemLibrary(name: "CXXHash", pkgConfig: "libxxhash", providers: [.apt(["libxxhash-dev"])]),
+    .target(name: "CSupport", cSettings: [.unsafeFlags(checksumFlags)]),
+
+    .target(name: "Primitives", dependencies: ["CSupport", "CXXHash"], swiftSettings: shared),
+    .target(name: "BatchStore", dependencies: ["Primitives", "CLZ4"], swiftSettings: shared),
+    .target(name: "Ingest", dependencies: ["Primitives", "BatchStore"], swiftSettings: shared),
+    .target(name: "TableStore", dependencies: ["Primitives", "CLMDB"], swiftSettings: shared),
+    .target(name: "Lookahead", dependencies: ["Primitives"], swiftSettings: shared),
+    .target(
+      name: "RowCache", dependencies: ["Primitives", "Lookahead", "TableStore"], swiftSettings: shared),
+    .target(name: "Models", dependencies: ["Primitives", "COpenBLAS"], swiftSettings: kernels),
+    .target(
+      name: "Training",
+      dependencies: [
+        "Primitives", "BatchStore", "TableStore", "Lookahead", "RowCache", "Models", "Yams",
+        .product(name: "Logging", package: "swift-log"),
+      ],
+      swiftSettings: shared),
+    .executableTarget(
+      name: "chanter",
+      dependencies: [
+        "Primitives", "BatchStore", "Ingest", "TableStore", "Models", "Training",
+        .product(name: "ArgumentParser", package: "swift-argument-parser"),
+        .product(name: "Logging", package: "swift-log"),
+      ],
+      swiftSettings: shared),
+
+    .target(name: "TestSupport", path: "Tests/TestSupport", swiftSettings: shared),
+    .testTarget(name: "PrimitivesTests", dependencies: ["Primitives"], swiftSettings: shared),
+    .testTarget(
+      name: "BatchStoreTests", dependencies: ["Primitives", "BatchStore", "TestSupport"],
+      swiftSettings: shared),
+    .testTarget(
+      name: "IngestTests", dependencies: ["Primitives", "BatchStore", "Ingest", "TestSupport"],
+      swiftSettings: shared),
+    .testTarget(
+      name: "TableStoreTests", dependencies: ["Primitives", "TableStore", "TestSupport"],
+      swiftSettings: shared),
+    .testTarget(name: "LookaheadTests", dependencies: ["Primitives", "Lookahead"], swiftSettings: shared),
+    .testTarget(
+      name: "ModelsTests", dependencies: ["Primitives", "Models", "TestSupport"], swiftSettings: kernels),
+  ]
+)

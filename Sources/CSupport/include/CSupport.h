@@ -1,0 +1,19 @@
+#ifndef CHANTER_CSUPPORT_H
+#define CHANTER_CSUPPORT_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+/// CRC32C (Castagnoli) of `count` bytes with the CPU's instruction; `seed` is the checksum of what came before, or 0.
+uint32_t chanter_crc32c(uint32_t seed, const void *bytes, size_t count);
+
+/// 1 if this CPU has every instruction that the kernels are compiled for.
+int chanter_cpu_is_supported(void);
+
+/// Names the calling thread (15 bytes at most); Swift cannot see the GNU call for it.
+void chanter_name_thread(const char *name);
+
+/// Asks the CPU to load the cache line at `address`; never faults.
+static inline void chanter_prefetch(const void *address) { __builtin_prefetch(address, 0, 3); }
+
+#endif

@@ -1,0 +1,16 @@
+import CSupport
+
+/// What the program needs of the machine it runs on.
+public enum CPU {
+  /// Throws unless this CPU has the instructions that the kernels are compiled for.
+  public static func requireSupported() throws {
+    guard chanter_cpu_is_supported() == 1 else {
+      throw ChanterError(
+        .unsupported, "this CPU lacks AVX2, FMA or SSE4.2; Chanter needs x86-64 with these, or aarch64")
+    }
+  }
+
+  /// Asks for the cache line at `address` ahead of its use; never faults.
+  @inline(__always)
+  public static func prefetch(_ address: UnsafeRawPointer) { chanter_prefetch(address) }
+}

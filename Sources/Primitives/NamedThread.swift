@@ -1,0 +1,49 @@
+import CSupport
+
+#if canImport(Glibc)
+  import Glibc
+#else
+  import Musl
+#endif
+
+/// A joinable thread with a name that shows in `top -H`, a debugger and a profile.
+public final class NamedThread: Sendable {
+  private let handle: pthread_t
+  private let outcome: Monitor<(any Error)?>
+
+  private final class Start: Sendable {
+    let name: String
+    let body: @Sendable () throws -> Void
+    let outcome: Monitor<(any Error)?>
+
+    init(name: String, body: @escaping @Sendable () throws -> Void, outcome: Monitor<(any Error)?>) {
+      self.name = name
+      self.body = body
+      self.outcome = outcome
+    }
+  }
+
+  /// Starts `body` on a new thread. `name` is cut to 15 bytes, Linux's limit.
+  public init(_ name: String, _ body: @escaping @Sendable () throws -> Void) {
+    let outcome = Monitor<(any Error)?>(nil)
+    let start = Unmanaged.passRetained(Start(name: String(name.prefix(15)), body: body, outcome: outcome))
+    var handle = pthread_t()
+    let code = pthread_create(
+      &handle, nil,
+      { argument in
+        let start = Unmanaged<Start>.fromOpaque(argument!).takeRetainedValue()
+        chanter_name_thread(start.name)
+        do { try start.body() } catch { start.outcome.update { $0 = error } }
+        return nil
+      }, start.toOpaque())
+    precondition(code == 0, "cannot start thread \(name): error \(code)")
+    self.handle = handle
+    self.outcome = outcome
+  }
+
+  /// Waits for the end of the thread and returns the error it ended with, if any. Call exactly once.
+  public func join() -> (any Error)? {
+    pthread_join(handle, nil)
+    return outcome.update { $0 }
+  }
+}

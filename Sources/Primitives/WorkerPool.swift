@@ -1,0 +1,92 @@
+import Synchronization
+
+/// A fixed set of threads that run numbered tasks; the calling thread is one of them.
+///
+/// Tasks are claimed in order by whoever is free, so a task must not depend on which worker runs it: results may
+/// depend on the task's number only. That is what makes a run independent of the thread count.
+public final class WorkerPool: Sendable {
+  private struct State: @unchecked Sendable {
+    // Unchecked Sendable: `body` is only followed between the start and the end of the `run` that set it, while
+    // the closure lives on the stack of `run`.
+    var generation = 0
+    var body: UnsafePointer<(Int, Int) -> Void>?
+    var count = 0
+    var running = 0
+    var stopping = false
+  }
+
+  /// Threads that run tasks, the caller of `run` included.
+  public let threadCount: Int
+  private let monitor = Monitor(State())
+  private let threads: [NamedThread]
+
+  public init(threadCount: Int) {
+    precondition(threadCount >= 1)
+    self.threadCount = threadCount
+    let monitor = monitor
+    // The counter is reached through a box, because a thread must not keep the pool alive.
+    let next = SharedCounter()
+    counter = next
+    threads = (1..<max(1, threadCount)).map { worker in
+      NamedThread("compute-\(worker)") { Self.work(worker, monitor, next) }
+    }
+  }
+
+  private final class SharedCounter: Sendable {
+    let value = Atomic<Int>(0)
+  }
+  private let counter: SharedCounter
+
+  deinit {
+    monitor.update { $0.stopping = true }
+    for thread in threads { _ = thread.join() }
+  }
+
+  /// Runs `body(task, worker)` for every task in 0 ..< count and returns when all are done. Not reentrant, and called
+  /// from one thread at a time.
+  public func run(_ count: Int, _ body: (_ task: Int, _ worker: Int) -> Void) {
+    if threads.isEmpty || count <= 1 {
+      for task in 0..<count { body(task, 0) }
+      return
+    }
+    withoutActuallyEscaping(body) { escapable in
+      withUnsafePointer(to: escapable) { pointer in
+        counter.value.store(0, ordering: .relaxed)
+        let helpers = threads.count
+        nonisolated(unsafe) let shared = pointer
+        monitor.update { state in
+          state.generation += 1
+          state.body = shared
+          state.count = count
+          state.running = helpers
+        }
+        Self.claim(counter, count, worker: 0, pointer)
+        monitor.wait { state -> Void? in state.running == 0 ? () : nil }
+      }
+    }
+  }
+
+  private static func claim(
+    _ counter: SharedCounter, _ count: Int, worker: Int, _ body: UnsafePointer<(Int, Int) -> Void>
+  ) {
+    while true {
+      let task = counter.value.wrappingAdd(1, ordering: .relaxed).oldValue
+      guard task < count else { return }
+      body.pointee(task, worker)
+    }
+  }
+
+  private static func work(_ worker: Int, _ monitor: Monitor<State>, _ counter: SharedCounter) {
+    var seen = 0
+    while true {
+      let job: State? = monitor.wait { state -> State?? in
+        if state.stopping { return .some(nil) }
+        return state.generation > seen ? .some(state) : nil
+      }
+      guard let job, let body = job.body else { return }
+      seen = job.generation
+      claim(counter, job.count, worker: worker, body)
+      monitor.update { $0.running -= 1 }
+    }
+  }
+}
