@@ -1,0 +1,69 @@
+import Primitives
+
+/// The planner's view of the overlay: which evicted rows it holds, and the step of the last change of each.
+struct OverlayPlan {
+  private let keys: AlignedBuffer<RowKey>
+  private let lastChanges: AlignedBuffer<UInt32>
+  private let table: KeyTable
+  private let free: AlignedBuffer<UInt32>
+  private var freeCount: Int
+  /// Slots given back during the current step: its evictions are carried out before its fetches read them.
+  private let released: AlignedBuffer<UInt32>
+  private var releasedCount = 0
+
+  var count: Int { keys.count - freeCount - releasedCount }
+
+  init(capacity: Int) {
+    keys = AlignedBuffer(count: capacity)
+    lastChanges = AlignedBuffer(count: capacity)
+    table = KeyTable(keys: keys)
+    free = AlignedBuffer(count: capacity)
+    released = AlignedBuffer(count: capacity)
+    freeCount = capacity
+    for slot in 0..<capacity { free.base[slot] = UInt32(capacity - 1 - slot) }
+    lastChanges.prefix().update(repeating: Self.vacant)
+  }
+
+  private static let vacant = UInt32.max
+
+  func find(_ key: RowKey) -> Int? { table.find(key) }
+
+  func lastChange(_ slot: Int) -> Int { Int(lastChanges.base[slot]) }
+
+  /// A slot for a row evicted at this step, or nil if the overlay is full.
+  mutating func insert(_ key: RowKey, lastChange: Int) -> Int? {
+    guard freeCount > 0 else { return nil }
+    freeCount -= 1
+    let slot = Int(free.base[freeCount])
+    keys.base[slot] = key
+    lastChanges.base[slot] = UInt32(lastChange)
+    table.insert(slot: slot)
+    return slot
+  }
+
+  /// The row went back to the cache; its slot is free from the next step on.
+  mutating func release(_ slot: Int) {
+    table.remove(slot: slot)
+    lastChanges.base[slot] = Self.vacant
+    released.base[releasedCount] = UInt32(slot)
+    releasedCount += 1
+  }
+
+  mutating func endStep() {
+    for index in 0..<releasedCount {
+      free.base[freeCount] = released.base[index]
+      freeCount += 1
+    }
+    releasedCount = 0
+  }
+
+  /// Drops every row whose last change is not later than `step`: its block is as new. O(capacity).
+  mutating func forget(through step: Int) {
+    for slot in 0..<keys.count where lastChanges.base[slot] != Self.vacant && lastChange(slot) <= step {
+      table.remove(slot: slot)
+      lastChanges.base[slot] = Self.vacant
+      free.base[freeCount] = UInt32(slot)
+      freeCount += 1
+    }
+  }
+}

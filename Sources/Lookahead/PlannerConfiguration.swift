@@ -1,0 +1,77 @@
+/// Which idle row leaves the cache when room is needed.
+public enum EvictionPolicy: String, CaseIterable, Codable, Sendable {
+  /// The row with the farthest next use (Belady 1966, MIN): the fewest fetches that any policy can reach.
+  case min
+  /// BagPipe's rule (SOSP'23, section 3.2): a row leaves as soon as none of the H batches in the window uses it.
+  case window
+}
+
+/// Everything that a plan depends on beside the batches themselves. Sizes are rows unless they say otherwise.
+public struct PlannerConfiguration: Equatable, Sendable {
+  /// Lookahead H: batches planned and fetched ahead of the one in training, that one included. At least 1.
+  public var lookahead: Int
+  public var policy: EvictionPolicy
+  /// Slots of the cache. Must hold the distinct rows of any `lookahead` consecutive batches.
+  public var cacheRows: Int
+  /// Slots of the overlay, where evicted rows wait that are newer than their block. At least
+  /// `leastOverlayRows(lookahead:maximumUniqueRows:)`; 0 when nothing is trained.
+  public var overlayRows: Int
+  /// Rows that one commit can hold. At least `maximumUniqueRows`; 0 when nothing is trained.
+  public var commitRows: Int
+  /// A commit follows every batch whose number plus one is a multiple of this, and earlier where room demands it.
+  public var commitInterval: Int
+  /// A compaction follows the commit that makes so many since the last compaction, or earlier where room demands it.
+  public var commitsPerCompaction: Int
+  /// The most distinct rows that one batch uses.
+  public var maximumUniqueRows: Int
+  /// Rows that share a block, to count the blocks that will be looked up.
+  public var rowsPerBlock: Int
+  /// Whether batches change the rows they use. Without training there are no commits and no overlay.
+  public var trains: Bool
+  /// Whether a first-touch flag may save a read: the model was created from scratch on this dataset.
+  public var trustsFirstTouch: Bool
+
+  public init(
+    lookahead: Int, policy: EvictionPolicy, cacheRows: Int, overlayRows: Int, commitRows: Int,
+    commitInterval: Int = 64, commitsPerCompaction: Int = 16, maximumUniqueRows: Int, rowsPerBlock: Int,
+    trains: Bool = true, trustsFirstTouch: Bool = false
+  ) {
+    self.lookahead = lookahead
+    self.policy = policy
+    self.cacheRows = cacheRows
+    self.overlayRows = overlayRows
+    self.commitRows = commitRows
+    self.commitInterval = commitInterval
+    self.commitsPerCompaction = commitsPerCompaction
+    self.maximumUniqueRows = maximumUniqueRows
+    self.rowsPerBlock = rowsPerBlock
+    self.trains = trains
+    self.trustsFirstTouch = trustsFirstTouch
+  }
+
+  /// The least overlay that cannot fill before a commit and its compaction empty it.
+  ///
+  /// A compaction asked for after step b frees the overlay at step b + H at the earliest. Until then H steps evict,
+  /// and the step that asked may have overshot its threshold by one batch.
+  public static func leastOverlayRows(lookahead: Int, maximumUniqueRows: Int) -> Int {
+    (lookahead + 1) * maximumUniqueRows
+  }
+
+  /// Overlay rows above which waiting for the pending compaction is the only safe way on.
+  var overlayLimit: Int {
+    overlayRows - Self.leastOverlayRows(lookahead: lookahead, maximumUniqueRows: maximumUniqueRows)
+  }
+
+  /// Bytes that a planner of this configuration allocates.
+  public var memoryBytes: Int {
+    let slots = cacheRows * (8 + 4 + 4 + 4) + KeyTable.bytes(capacity: cacheRows)
+    let heap = cacheRows * VictimHeap.bytesPerSlot
+    let recent = lookahead * maximumUniqueRows * 4
+    guard trains else { return slots + heap + recent }
+    let overlay = overlayRows * (8 + 4 + 4 + 4) + KeyTable.bytes(capacity: overlayRows)
+    return slots + heap + recent + overlay + DirtyRows.bytes(capacity: dirtyRowsCapacity)
+  }
+
+  /// Changed rows whose commit has no list yet: one full commit, and what the batches planned since then add.
+  var dirtyRowsCapacity: Int { commitRows + (lookahead + 1) * maximumUniqueRows }
+}
