@@ -1,1 +1,1 @@
-// TableStore
+// placeholder

@@ -1,0 +1,158 @@
+import CLMDB
+public import Primitives
+
+/// Moves the rows of committed chunks into their blocks, in steps that are transactions of bounded size, in key order;
+/// the last step deletes the chunks.
+///
+/// The logical state never changes: until the last step the chunks still say everything, so the work may be dropped or
+/// killed between and inside steps and begun again. Commits may come between steps; their chunks stay.
+///
+/// One thread at a time, the one that also commits.
+public final class Compaction {
+  /// The last commit that this moves into blocks. Once `step` gave true, the block of every row is as new as this.
+  public let through: UInt64
+  public private(set) var isFinished = false
+  public private(set) var blocksWritten = 0
+  /// Bytes of the blocks written, without LMDB's pages around them.
+  public private(set) var bytesWritten = 0
+
+  private let store: ModelStore
+  private let maximumBlocks: Int
+  private var runs: [ChunkRun]
+  // The rows of the blocks that are looked up and announced to the system together: key, and address in the map.
+  private let keys: AlignedBuffer<RowKey>
+  private let rows: AlignedBuffer<UnsafeRawPointer?>
+  private let block: AlignedBuffer<UInt8>
+
+  /// Blocks announced together: enough to fill the disk's queue many times, few enough to stay cached until they
+  /// are read.
+  private static let groupBlocks = 1024
+  private static let groupRows = 1 << 15
+
+  /// Bytes this object holds for a compaction of `commits` commits, without LMDB's dirty pages
+  /// (`MemoryCosts.compactionBytes`).
+  public static func memoryBytes(commits: Int, layout: RowLayout) -> Int {
+    groupRows * (MemoryLayout<RowKey>.stride + MemoryLayout<UnsafeRawPointer?>.stride)
+      + Geometry(rowBytes: layout.rowBytes).blockBytes + 2 * commits * ChunkMerge.memoryBytesPerRun
+  }
+
+  init(_ store: ModelStore, runs: [ChunkRun], through: UInt64, maximumBlocks: Int) {
+    self.store = store
+    self.runs = runs
+    self.through = through
+    self.maximumBlocks = maximumBlocks
+    keys = AlignedBuffer(count: Self.groupRows)
+    rows = AlignedBuffer(count: Self.groupRows)
+    block = AlignedBuffer(count: store.geometry.blockBytes)
+  }
+
+  /// Writes at most `maximumBlocks` blocks, in one transaction.
+  /// - Returns: true once everything is moved and the chunks are deleted.
+  /// - Throws: `.corrupt` for a damaged block or chunk, `.io`; nothing of the step has then happened.
+  public func step() throws -> Bool {
+    if isFinished { return true }
+    let (left, finished, written) = try store.environment.write { transaction in
+      var merge = try ChunkMerge(store, transaction: transaction.handle, runs: runs)
+      var written = 0
+      while written < maximumBlocks, merge.nextKey != nil {
+        written += try moveGroup(&merge, atMost: min(Self.groupBlocks, maximumBlocks - written), transaction)
+      }
+      let finished = merge.nextKey == nil
+      if finished { try deleteChunks(transaction) }
+      return (merge.runs, finished, written)
+    }
+    runs = left
+    isFinished = finished
+    blocksWritten += written
+    bytesWritten += written * store.geometry.blockBytes
+    return finished
+  }
+
+  private func moveGroup(
+    _ merge: inout ChunkMerge, atMost blockLimit: Int, _ transaction: borrowing WriteTransaction
+  ) throws -> Int {
+    let geometry = store.geometry
+    var rowCount = 0
+    var blockCount = 0
+    var last = RowKey.max
+    while let key = merge.nextKey {
+      let block = geometry.block(of: key)
+      if block != last {
+        if blockCount == blockLimit || rowCount + geometry.rowsPerBlock > Self.groupRows { break }
+        blockCount += 1
+        last = block
+      }
+      keys.base[rowCount] = key
+      rows.base[rowCount] = try merge.take()
+      rowCount += 1
+    }
+    try announce(rowCount, transaction)
+    var start = 0
+    while start < rowCount {
+      let block = geometry.block(of: keys.base[start])
+      var end = start + 1
+      while end < rowCount, geometry.block(of: keys.base[end]) == block { end += 1 }
+      try write(block, start..<end, transaction)
+      start = end
+    }
+    return blockCount
+  }
+
+  private func announce(_ rowCount: Int, _ transaction: borrowing WriteTransaction) throws {
+    var readAhead = ReadAhead()
+    var last = RowKey.max
+    for index in 0..<rowCount {
+      let block = store.geometry.block(of: keys.base[index])
+      if block == last { continue }
+      last = block
+      if let stored = try transaction.get(store.databases.tables[block.table], UInt64(block.row)) {
+        readAhead.add(UInt(bitPattern: stored.baseAddress), count: stored.count)
+      }
+    }
+    readAhead.flush()
+  }
+
+  private func write(
+    _ number: RowKey, _ range: Range<Int>, _ transaction: borrowing WriteTransaction
+  ) throws {
+    let geometry = store.geometry
+    let database = store.databases.tables[number.table]
+    let bytes = UnsafeMutableRawBufferPointer(start: block.base, count: geometry.blockBytes)
+    if let stored = try transaction.get(database, UInt64(number.row)) {
+      try Block.verify(stored, number, geometry, store.layout, path: store.path)
+      bytes.copyMemory(from: stored)
+    } else {
+      Block.fillInitial(number, geometry, store.layout, into: bytes)
+    }
+    for index in range {
+      guard let row = rows.base[index] else { continue }
+      (UnsafeMutableRawPointer(block.base) + geometry.offset(of: keys.base[index]))
+        .copyMemory(from: row, byteCount: geometry.rowBytes)
+    }
+    Seal.close(bytes, .block(number))
+    try transaction.put(
+      database, UInt64(number.row), UnsafeRawBufferPointer(bytes),
+      "put block \(number.row) of table \(store.layout.tables[number.table].name)")
+  }
+
+  /// Deletes the chunks of all commits up to `through`: the first entries of their database.
+  private func deleteChunks(_ transaction: borrowing WriteTransaction) throws {
+    let cursor = try Cursor(transaction.handle, store.databases.chunks, path: store.path)
+    while let found = try cursor.move(MDB_FIRST, path: store.path), Chunk.commit(of: found.key) <= through {
+      try check(mdb_cursor_del(cursor.handle, 0), "delete a chunk", path: store.path)
+    }
+  }
+}
+
+extension ModelStore {
+  /// A compaction of all commits up to `last` (all there are by default), or nil if they have no chunks.
+  ///
+  /// - Parameter maximumBlocks: most blocks of one step, at least 1; LMDB keeps a dirty page for each page of a block
+  ///   until the step's end (see `MemoryCosts`).
+  public func makeCompaction(through last: UInt64? = nil, maximumBlocks: Int) throws -> Compaction? {
+    let through = try last ?? readState().commit
+    let runs = try environment.read { try chunkRuns($0.handle, through: through) }
+    if runs.isEmpty { return nil }
+    return Compaction(self, runs: runs, through: through, maximumBlocks: max(1, maximumBlocks))
+  }
+}

@@ -1,0 +1,84 @@
+import CLMDB
+import Primitives
+
+#if canImport(Glibc)
+  import Glibc
+#else
+  import Musl
+#endif
+
+/// One open LMDB environment: the file `data.mdb` of a model directory, mapped into memory.
+///
+/// A process must not open one directory twice: LMDB's file locks belong to the process, and closing one of the two
+/// would drop the locks of both.
+///
+/// Unchecked Sendable: both properties are immutable, and LMDB guards its environment itself.
+final class Environment: @unchecked Sendable {
+  let handle: OpaquePointer
+  let path: String
+
+  /// Tables that one model may have; LMDB sizes each transaction by it (about 50 bytes a table).
+  static let maximumTables = 1024
+  /// Address space to reserve, halved while the system refuses. The file grows only as it is used.
+  private static let largestMap = 1 << 40
+  private static let smallestMap = 1 << 30
+
+  /// Opens the environment in the existing directory `path`; makes its files unless `readOnly`.
+  ///
+  /// No read-ahead: it would read megabytes around every row. Read transactions belong to objects and not to
+  /// threads (`MDB_NOTLS`). Fresh pages are not zeroed first, since every value is written whole. Commits sync.
+  init(path: String, readOnly: Bool) throws {
+    var flags = UInt32(MDB_NORDAHEAD | MDB_NOTLS | MDB_NOMEMINIT)
+    if readOnly { flags |= UInt32(MDB_RDONLY) }
+    var mapSize = Self.largestMap
+    while true {
+      var created: OpaquePointer?
+      try check(mdb_env_create(&created), "open the model", path: path)
+      guard let created else { throw ChanterError(.broken, "LMDB gave no environment", path: path) }
+      mdb_env_set_maxdbs(created, UInt32(Self.maximumTables + 2))
+      mdb_env_set_mapsize(created, mapSize)
+      let code = mdb_env_open(created, path, flags, 0o644)
+      if code == 0 {
+        handle = created
+        break
+      }
+      mdb_env_close(created)
+      guard code == ENOMEM, mapSize > Self.smallestMap else {
+        throw failure(code, attempt: "open the model", path: path)
+      }
+      mapSize /= 2
+    }
+    self.path = path
+  }
+
+  deinit { mdb_env_close(handle) }
+
+  /// Frees the reader slots that killed processes left behind, which would keep old pages from being reused.
+  func clearStaleReaders() throws {
+    var dead: Int32 = 0
+    try check(mdb_reader_check(handle, &dead), "clear stale readers", path: path)
+  }
+
+  /// Runs `body` on one consistent state of the model, the last commit.
+  func read<Result>(_ body: (borrowing ReadTransaction) throws -> Result) throws -> Result {
+    let transaction = try ReadTransaction(self)
+    return try body(transaction)
+  }
+
+  /// Runs `body` in a write transaction on the calling thread and commits it durably. If anything throws, nothing
+  /// of it happened.
+  func write<Result>(_ body: (borrowing WriteTransaction) throws -> Result) throws -> Result {
+    var begun: OpaquePointer?
+    try check(mdb_txn_begin(handle, nil, 0, &begun), "begin a write transaction", path: path)
+    guard let begun else { throw ChanterError(.broken, "LMDB gave no transaction", path: path) }
+    let result: Result
+    do {
+      result = try body(WriteTransaction(handle: begun, path: path))
+    } catch {
+      mdb_txn_abort(begun)
+      throw error
+    }
+    try check(mdb_txn_commit(begun), "commit", path: path)
+    return result
+  }
+}

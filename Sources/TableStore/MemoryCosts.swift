@@ -1,0 +1,33 @@
+public import Primitives
+
+/// Memory that LMDB holds on top of what this target's objects state themselves, so that a budget can count it.
+///
+/// LMDB copies every page that a write transaction changes. It keeps single pages for later transactions until the store is
+/// closed, and frees longer runs at the end of the transaction. Index pages that change with the values are about
+/// one in 60 at worst for values in key order; one in 32 is counted.
+public enum MemoryCosts {
+  /// Bytes an open store holds: LMDB's list of dirty pages (131,072 entries of 16 bytes) and its list of free pages.
+  public static let openStoreBytes = 4 << 20
+
+  /// Bytes at the peak of a commit of `rows` rows: whole pages for every chunk and for the dense record.
+  public static func commitBytes(rows: Int, layout: RowLayout, denseBytes: Int) -> Int {
+    let geometry = Geometry(rowBytes: layout.rowBytes)
+    let full = rows / geometry.rowsPerChunk
+    let rest = rows % geometry.rowsPerChunk
+    var pages = full * self.pages(Chunk.byteCount(rows: geometry.rowsPerChunk, geometry))
+    if rest > 0 { pages += self.pages(Chunk.byteCount(rows: rest, geometry)) }
+    pages += self.pages(Seal.byteCount + denseBytes)
+    return withIndex(pages)
+  }
+
+  /// Bytes at the peak of a compaction step of `blocks` blocks; most of them stay with LMDB for the next step.
+  public static func compactionBytes(blocks: Int, layout: RowLayout) -> Int {
+    withIndex(blocks * Geometry(rowBytes: layout.rowBytes).pagesPerBlock)
+  }
+
+  private static func pages(_ valueBytes: Int) -> Int {
+    (valueBytes + Geometry.pageHeaderBytes + Geometry.pageBytes - 1) / Geometry.pageBytes
+  }
+
+  private static func withIndex(_ pages: Int) -> Int { (pages + pages / 32 + 64) * Geometry.pageBytes }
+}

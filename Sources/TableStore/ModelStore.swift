@@ -1,0 +1,180 @@
+import Foundation
+public import Primitives
+
+/// A model on disk: one directory with one LMDB environment that holds every row ever trained, the dense parameters
+/// and the position in the data. Format.md describes the bytes.
+///
+/// One process opens a model directory once; everything inside the process goes through that one store. A fetcher, a
+/// snapshot, a commit and a compaction step may run on different threads at the same time; LMDB serialises the writes.
+///
+/// Unchecked Sendable: all stored properties are immutable after `init`, and the environment guards itself.
+public final class ModelStore: @unchecked Sendable {
+  /// The model directory.
+  public let path: String
+  /// The trainer's own description of the model, as it gave it to `create`.
+  public let header: String
+  public let layout: RowLayout
+  let geometry: Geometry
+  let environment: Environment
+  let databases: Databases
+  private let lock: TrainerLock?
+
+  private init(
+    _ environment: Environment, _ databases: Databases, layout: RowLayout, header: String, lock: TrainerLock?
+  ) {
+    path = environment.path
+    self.header = header
+    self.layout = layout
+    geometry = Geometry(rowBytes: layout.rowBytes)
+    self.environment = environment
+    self.databases = databases
+    self.lock = lock
+  }
+
+  /// Makes a model whose rows all have their initial values, with one durable transaction, and opens it for training.
+  ///
+  /// - Parameters:
+  ///   - path: must not exist, or be an empty directory, or one in which a creation was interrupted.
+  ///   - header: text that the store keeps and gives back, opaque to it.
+  ///   - dense: the dense record; later commits may give it another size.
+  ///   - cursor: batches trained.
+  /// - Throws: `.exists` if something else is at `path`, `.locked` if another process is creating the same model.
+  public static func create(
+    at path: String, header: String, layout: RowLayout, dense: UnsafeRawBufferPointer, cursor: UInt64
+  ) throws -> ModelStore {
+    if let fault = HeaderRecord.layoutFault(layout) { throw ChanterError(.badInput, fault, path: path) }
+    try requireVacant(path)
+    do {
+      try FileManager.default.createDirectory(atPath: path, withIntermediateDirectories: true)
+    } catch {
+      throw ChanterError(.io, "cannot make the directory: \(error.localizedDescription)", path: path)
+    }
+    let lock = try TrainerLock(path: path)
+    if try exists(at: path) { throw modelExists(path) }
+    for file in [dataFile, lockFile] { try? FileManager.default.removeItem(atPath: path + "/" + file) }
+    let environment = try Environment(path: path, readOnly: false)
+    let databases = try environment.write { transaction in
+      let databases = try Databases(making: layout, in: transaction)
+      let bytes = HeaderRecord.bytes(layout, header: header)
+      let record = try transaction.reserve(databases.meta, Record.header.key, count: bytes.count)
+      record.copyBytes(from: bytes)
+      let state = CommitState(commit: 0, cursor: cursor, denseBytes: dense.count)
+      try putState(state, dense: dense, databases, transaction)
+      return databases
+    }
+    try syncDirectory(path)
+    return ModelStore(environment, databases, layout: layout, header: header, lock: lock)
+  }
+
+  /// True if a committed model is there; false for a missing path and for a creation that was interrupted.
+  /// Do not ask about a model that this process has open.
+  public static func exists(at path: String) throws -> Bool {
+    guard try hasData(path) else { return false }
+    let environment = try Environment(path: path, readOnly: true)
+    return try Databases.open(in: environment) != nil
+  }
+
+  /// Opens a model to train it; only one process may at a time.
+  /// - Throws: `.locked` naming the process that trains it already; `.corrupt`, `.unsupported`, `.io`.
+  public static func openForTraining(at path: String) throws -> ModelStore {
+    guard try hasData(path) else { throw noModel(path) }
+    let lock = try TrainerLock(path: path)
+    let store = try open(path, readOnly: false, lock: lock)
+    try store.environment.clearStaleReaders()
+    return store
+  }
+
+  /// Opens a model to read it, also while another process trains it. Needs write permission for `lock.mdb`, unless
+  /// the file system is read-only.
+  public static func openForReading(at path: String) throws -> ModelStore {
+    guard try hasData(path) else { throw noModel(path) }
+    return try open(path, readOnly: true, lock: nil)
+  }
+
+  private static func open(_ path: String, readOnly: Bool, lock: TrainerLock?) throws -> ModelStore {
+    let environment = try Environment(path: path, readOnly: readOnly)
+    guard let found = try Databases.open(in: environment) else { throw noModel(path) }
+    return ModelStore(environment, found.databases, layout: found.layout, header: found.header, lock: lock)
+  }
+
+  /// The last commit.
+  public func readState() throws -> CommitState {
+    try environment.read { try StateRecord.read($0.get(databases.meta, Record.state.key), path: path) }
+  }
+
+  /// The last commit, with its dense record copied to `dense`, which must have exactly its size.
+  public func readState(dense: UnsafeMutableRawBufferPointer) throws -> CommitState {
+    try environment.read { try Self.readState(dense: dense, databases, $0) }
+  }
+
+  static func readState(
+    dense: UnsafeMutableRawBufferPointer, _ databases: Databases, _ transaction: borrowing ReadTransaction
+  ) throws -> CommitState {
+    let path = transaction.path
+    let state = try StateRecord.read(transaction.get(databases.meta, Record.state.key), path: path)
+    let bytes = try Record.dense.open(transaction.get(databases.meta, Record.dense.key), path: path)
+    guard bytes.count == state.denseBytes else { throw Record.dense.damaged(path) }
+    guard bytes.count == dense.count else {
+      throw ChanterError(
+        .mismatch,
+        "the model's dense parameters have \(bytes.count) bytes, and the configuration asks for"
+          + " \(dense.count); use the configuration that the model was made with", path: path)
+    }
+    dense.copyMemory(from: bytes)
+    return state
+  }
+
+  /// Writes the state and dense records; returns the bytes written.
+  @discardableResult
+  static func putState(
+    _ state: CommitState, dense: UnsafeRawBufferPointer, _ databases: Databases,
+    _ transaction: borrowing WriteTransaction
+  ) throws -> Int {
+    let size = Seal.byteCount + dense.count
+    let record = try transaction.reserve(databases.meta, Record.dense.key, count: size)
+    UnsafeMutableRawBufferPointer(rebasing: record[Seal.byteCount...]).copyMemory(from: dense)
+    Seal.close(record, .record(Record.dense.rawValue))
+    let stateRecord = try transaction.reserve(
+      databases.meta, Record.state.key, count: StateRecord.byteCount)
+    StateRecord.write(state, into: stateRecord)
+    return size + StateRecord.byteCount
+  }
+}
+
+// What lies in the directory.
+extension ModelStore {
+  static let dataFile = "data.mdb"
+  static let lockFile = "lock.mdb"
+
+  /// Throws unless nothing, or only what an interrupted creation leaves, is at `path`.
+  private static func requireVacant(_ path: String) throws {
+    var isDirectory: ObjCBool = false
+    guard FileManager.default.fileExists(atPath: path, isDirectory: &isDirectory) else { return }
+    guard isDirectory.boolValue, let names = try? FileManager.default.contentsOfDirectory(atPath: path),
+      Set(names).isSubset(of: [dataFile, lockFile, TrainerLock.fileName])
+    else {
+      throw ChanterError(.exists, "something else is there already; choose another path", path: path)
+    }
+  }
+
+  /// True if the directory has a data file with something in it.
+  private static func hasData(_ path: String) throws -> Bool {
+    let attributes = try? FileManager.default.attributesOfItem(atPath: path + "/" + dataFile)
+    return (attributes?[.size] as? Int ?? 0) > 0
+  }
+
+  private static func syncDirectory(_ path: String) throws {
+    let descriptor = Foundation.open(path, O_RDONLY | O_DIRECTORY)
+    guard descriptor >= 0 else { throw failure(errno, attempt: "open the directory", path: path) }
+    defer { close(descriptor) }
+    try check(fsync(descriptor) == 0 ? 0 : errno, "sync the directory", path: path)
+  }
+
+  private static func noModel(_ path: String) -> ChanterError {
+    ChanterError(.io, "no model is there; give the directory that `chanter train --out` made", path: path)
+  }
+
+  private static func modelExists(_ path: String) -> ChanterError {
+    ChanterError(.exists, "a model is there already; resume it or choose another path", path: path)
+  }
+}

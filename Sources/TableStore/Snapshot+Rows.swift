@@ -1,0 +1,124 @@
+import CLMDB
+public import Primitives
+
+extension Snapshot {
+  /// Calls `body` with every row of every block in which some row was ever committed, once each, in ascending
+  /// (table, row) order, with its newest value (`rowFloats` floats, valid during the call). Rows that lie in such a block but
+  /// were never written come with their initial value.
+  ///
+  /// Bounded memory: one block, 16 bytes for each of 1,024 blocks read ahead, about 100 bytes for each commit that has
+  /// chunks.
+  public func forEachStoredRow(_ body: (RowKey, UnsafePointer<Float>) throws -> Void) throws {
+    try forEachStoredBlock { block, rows in
+      var row = rows
+      for number in store.geometry.rows(of: block) {
+        try body(RowKey(table: block.table, row: number), row)
+        row += store.geometry.rowFloats
+      }
+    }
+  }
+
+  /// The digest of this state; see `ModelDigest`.
+  /// - Parameter progress: called now and then with the number of rows looked at so far.
+  public func digest(progress: (Int) -> Void = { _ in }) throws -> String {
+    var digest = ModelDigest(layout: store.layout)
+    var rowCount = 0
+    let reportEvery = 1 << 20
+    try forEachStoredRow { key, row in
+      digest.add(key, row)
+      rowCount += 1
+      if rowCount % reportEvery == 0 { progress(rowCount) }
+    }
+    let dense = AlignedBuffer<UInt8>(count: state.denseBytes)
+    try readDense(into: UnsafeMutableRawBufferPointer(dense.prefix()))
+    progress(rowCount)
+    return digest.finish(dense: dense.rawBytes, cursor: state.cursor)
+  }
+
+  /// Merges the stored blocks with the chunks, in ascending order.
+  private func forEachStoredBlock(_ body: (RowKey, UnsafePointer<Float>) throws -> Void) throws {
+    let geometry = store.geometry
+    let buffer = AlignedBuffer<UInt8>(count: geometry.blockBytes)
+    let bytes = UnsafeMutableRawBufferPointer(start: buffer.base, count: geometry.blockBytes)
+    let runs = try store.chunkRuns(transaction.handle, through: .max)
+    var merge = try ChunkMerge(store, transaction: transaction.handle, runs: runs)
+    var scan = BlockScan(store, transaction: transaction.handle)
+    while true {
+      let stored = try scan.peek()
+      let changed = merge.nextKey.map { geometry.block(of: $0) }
+      guard let block = [stored?.block, changed].compactMap(\.self).min() else { return }
+      if let stored, stored.block == block {
+        try Block.verify(stored.bytes, block, geometry, store.layout, path: store.path)
+        bytes.copyMemory(from: stored.bytes)
+        scan.advance()
+      } else {
+        Block.fillInitial(block, geometry, store.layout, into: bytes)
+      }
+      while let key = merge.nextKey, geometry.block(of: key) == block {
+        (UnsafeMutableRawPointer(buffer.base) + geometry.offset(of: key))
+          .copyMemory(from: try merge.take(), byteCount: geometry.rowBytes)
+      }
+      try body(
+        block, UnsafeRawPointer(buffer.base + Seal.byteCount).assumingMemoryBound(to: Float.self))
+    }
+  }
+}
+
+/// Walks the stored blocks of all tables in ascending order, announcing them to the system a window ahead.
+private struct BlockScan {
+  private static let windowBlocks = 1024
+  private let store: ModelStore
+  private let transaction: OpaquePointer
+  private var window: [(block: RowKey, bytes: UnsafeRawBufferPointer)] = []
+  private var position = 0
+  private var table = 0
+  // Where the next window starts in the table, or nil when the table is done.
+  private var nextBlock: UInt64? = 0
+
+  init(_ store: ModelStore, transaction: OpaquePointer) {
+    self.store = store
+    self.transaction = transaction
+    window.reserveCapacity(Self.windowBlocks)
+  }
+
+  /// The next block, not yet checked, or nil at the end.
+  mutating func peek() throws -> (block: RowKey, bytes: UnsafeRawBufferPointer)? {
+    while position == window.count {
+      guard table < store.databases.tables.count else { return nil }
+      try fill()
+    }
+    return window[position]
+  }
+
+  mutating func advance() { position += 1 }
+
+  private mutating func fill() throws {
+    window.removeAll(keepingCapacity: true)
+    position = 0
+    guard let start = nextBlock else {
+      table += 1
+      nextBlock = 0
+      return
+    }
+    let cursor = try Cursor(transaction, store.databases.tables[table], path: store.path)
+    var readAhead = ReadAhead()
+    var entry = try cursor.move(MDB_SET_RANGE, from: start, path: store.path)
+    nextBlock = nil
+    while let found = entry {
+      guard found.key <= store.geometry.lastBlock else {
+        throw ChanterError(
+          .corrupt,
+          "table \(store.layout.tables[table].name) has a block with the impossible number"
+            + " \(found.key); " + restoreAdvice, path: store.path)
+      }
+      if window.count == Self.windowBlocks {
+        nextBlock = found.key
+        break
+      }
+      window.append((RowKey(table: table, row: UInt32(found.key)), found.value))
+      readAhead.add(UInt(bitPattern: found.value.baseAddress), count: found.value.count)
+      entry = try cursor.move(MDB_NEXT, path: store.path)
+    }
+    readAhead.flush()
+  }
+}
