@@ -36,7 +36,8 @@ let package = Package(
     .target(name: "CSupport", cSettings: [.unsafeFlags(checksumFlags)]),
 
     .target(name: "Primitives", dependencies: ["CSupport", "CXXHash"], swiftSettings: shared),
-    .target(name: "BatchStore", dependencies: ["Primitives", "CLZ4"], swiftSettings: shared),
+    .target(
+      name: "BatchStore", dependencies: ["Primitives", "CLZ4"], exclude: ["Format.md"], swiftSettings: shared),
     .target(name: "Ingest", dependencies: ["Primitives", "BatchStore"], swiftSettings: shared),
     .target(name: "TableStore", dependencies: ["Primitives", "CLMDB"], swiftSettings: shared),
     .target(name: "Lookahead", dependencies: ["Primitives"], swiftSettings: shared),

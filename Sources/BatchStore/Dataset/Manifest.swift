@@ -1,0 +1,165 @@
+import Foundation
+public import Primitives
+
+/// What a dataset is: `manifest.json`, written last, so that a directory with a valid one is complete.
+///
+/// The numbers here bound everything that a reader allocates.
+public struct Manifest: Codable, Equatable, Sendable {
+  static let format = "chanter dataset"
+  static let currentVersion = 1
+  static let fileName = "manifest.json"
+  /// Limits that keep a damaged manifest from asking for absurd memory.
+  static let maximumTables = 4096
+  static let maximumDense = 4096
+  public static let maximumBatchSize = 65_536
+  private static let maximumBytes = 64 << 20
+
+  private(set) var format = Self.format
+  private(set) var version = Self.currentVersion
+  /// In the order of the batches' tables; `rows` counts the two reserved rows.
+  public internal(set) var tables: [TableLayout]
+  public internal(set) var denseCount: Int
+  /// Samples of every batch but the last of a split.
+  public internal(set) var batchSize: Int
+  /// Identity of the value-to-row numbering. A model can be evaluated on datasets that share it.
+  public internal(set) var vocabularyIdentity: String
+  /// Identity of order, batch size, splits and content (next uses are hints and do not count). A training run can
+  /// resume only on the batching that it started on.
+  public internal(set) var batchingIdentity: String
+  /// Whether the dataset holds the raw values; one that was written straight from rows does not.
+  public internal(set) var hasVocabulary: Bool
+  public internal(set) var train: SplitManifest
+  public internal(set) var holdout: SplitManifest
+  /// Fingerprint of this manifest with an empty checksum.
+  private(set) var checksum = ""
+
+  init(
+    tables: [TableLayout], denseCount: Int, batchSize: Int, vocabularyIdentity: String,
+    batchingIdentity: String, hasVocabulary: Bool, train: SplitManifest, holdout: SplitManifest
+  ) {
+    self.tables = tables
+    self.denseCount = denseCount
+    self.batchSize = batchSize
+    self.vocabularyIdentity = vocabularyIdentity
+    self.batchingIdentity = batchingIdentity
+    self.hasVocabulary = hasVocabulary
+    self.train = train
+    self.holdout = holdout
+  }
+
+  public func split(_ split: Split) -> SplitManifest { split == .train ? train : holdout }
+
+  /// All samples of both splits.
+  public var samples: Int { train.samples + holdout.samples }
+
+  private func encoded() throws -> Data {
+    let encoder = JSONEncoder()
+    encoder.outputFormatting = [.sortedKeys, .prettyPrinted, .withoutEscapingSlashes]
+    return try encoder.encode(self)
+  }
+
+  private func computedChecksum() throws -> String {
+    var blank = self
+    blank.checksum = ""
+    var fingerprint = Fingerprint()
+    try blank.encoded().withUnsafeBytes { fingerprint.update($0) }
+    return fingerprint.hex
+  }
+
+  func write(to path: String) throws {
+    var sealed = self
+    sealed.checksum = try computedChecksum()
+    let file = try File(creating: path)
+    try sealed.encoded().withUnsafeBytes { try file.write($0) }
+    try file.synchronize()
+  }
+
+  static func read(from path: String) throws -> Manifest {
+    let file = try File(reading: path)
+    let size = try file.size()
+    guard size <= maximumBytes else {
+      throw ChanterError(.corrupt, "the manifest is too large to be one (\(size) bytes)", path: path)
+    }
+    var data = Data(count: size)
+    try data.withUnsafeMutableBytes { bytes in
+      if let base = bytes.baseAddress { try file.read(at: 0, into: base, count: size) }
+    }
+    struct Version: Decodable {
+      let format: String
+      let version: Int
+    }
+    let damaged = "the manifest is damaged; run preprocess again or restore the file"
+    guard let version = try? JSONDecoder().decode(Version.self, from: data), version.format == format else {
+      throw ChanterError(.corrupt, damaged, path: path)
+    }
+    guard version.version == currentVersion else {
+      throw ChanterError(
+        .unsupported,
+        "the dataset has format version \(version.version), this program reads version \(currentVersion)",
+        path: path)
+    }
+    guard let manifest = try? JSONDecoder().decode(Manifest.self, from: data),
+      try manifest.computedChecksum() == manifest.checksum
+    else { throw ChanterError(.corrupt, damaged, path: path) }
+    try manifest.validate(path: path)
+    return manifest
+  }
+
+  /// The checks behind every allocation: a manifest with a valid checksum can still come from a broken program.
+  private func validate(path: String) throws {
+    func require(_ condition: Bool, _ what: String) throws {
+      if !condition { throw ChanterError(.corrupt, "the manifest has an impossible \(what)", path: path) }
+    }
+    try require(tables.count <= Self.maximumTables, "number of tables")
+    try require((0...Self.maximumDense).contains(denseCount), "number of dense columns")
+    try require((1...Self.maximumBatchSize).contains(batchSize), "batch size")
+    for part in [train, holdout] {
+      try require(part.samples >= 0 && part.samples <= Int(UInt32.max) * batchSize, "number of samples")
+      try require(part.batches == (part.samples + batchSize - 1) / batchSize, "number of batches")
+      try require(
+        (0...tables.count * min(batchSize, part.samples)).contains(part.maximumUniqueRows),
+        "number of unique rows")
+      let bound = FrameShape.maximumRawBytes(
+        tables: tables.count, dense: denseCount, samples: batchSize, unique: part.maximumUniqueRows)
+      try require((0...bound).contains(part.maximumRawBytes), "frame size")
+      try require((0...LZ4Frame.bound(bound)).contains(part.maximumCompressedBytes), "frame size")
+      var batches = 0
+      for segment in part.segments {
+        try require((1...part.batches).contains(segment.batches), "segment")
+        batches += segment.batches
+      }
+      try require(batches == part.batches, "list of segments")
+    }
+  }
+}
+
+/// One split in the manifest.
+public struct SplitManifest: Codable, Equatable, Sendable {
+  public internal(set) var samples = 0
+  public internal(set) var batches = 0
+  /// Mean of the labels, 0 for an empty split.
+  public internal(set) var labelMean = 0.0
+  /// Unique rows of the richest batch.
+  public internal(set) var maximumUniqueRows = 0
+  /// `largestUnions[k]`: the most unique rows of any 2^k consecutive batches, the first batch following the last,
+  /// for every 2^k up to the smaller of `batches` and 4,096.
+  public internal(set) var largestUnions: [Int] = []
+  /// All frames before and after compression.
+  public internal(set) var rawBytes = 0
+  public internal(set) var compressedBytes = 0
+  /// The largest frame before and after compression.
+  public internal(set) var maximumRawBytes = 0
+  public internal(set) var maximumCompressedBytes = 0
+  public internal(set) var segments: [SegmentManifest] = []
+
+  init() {}
+}
+
+/// One segment file in the manifest.
+public struct SegmentManifest: Codable, Equatable, Sendable {
+  public internal(set) var batches: Int
+  /// Size of the file.
+  public internal(set) var bytes: Int
+  /// CRC32C of its index: ties the file to this dataset.
+  public internal(set) var indexChecksum: UInt32
+}

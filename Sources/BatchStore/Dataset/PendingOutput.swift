@@ -1,0 +1,111 @@
+import Primitives
+
+#if canImport(Glibc)
+  import Glibc
+#else
+  import Musl
+#endif
+
+/// An output directory in the making: `OUT.partial`, which becomes `OUT` only when it is whole.
+///
+/// A lock on a marker file inside tells a running writer from a killed one. What a killed writer left is cleared
+/// and used again; a directory that is not recognisably ours is never touched.
+public final class PendingOutput {
+  private static let markerName = ".chanter-partial"
+
+  /// The name that the output will have.
+  public let path: String
+  /// Where to write until then.
+  public let directory: String
+  private let marker: Int32
+  private var isPublished = false
+
+  /// - Throws: `.exists` if `path` is there, if another process is writing it, or if `path.partial` is a directory
+  ///   of somebody else's.
+  public init(_ path: String) throws {
+    let trimmed = path.count > 1 && path.hasSuffix("/") ? String(path.dropLast()) : path
+    let directory = trimmed + ".partial"
+    self.path = trimmed
+    self.directory = directory
+    guard !File.exists(trimmed) else {
+      throw ChanterError(.exists, "the output exists; remove it or choose another name", path: trimmed)
+    }
+    let isNew = mkdir(directory, 0o755) == 0
+    if !isNew {
+      guard errno == EEXIST else { throw File.failure("cannot create", directory) }
+      let entries = try Self.entries(of: directory)
+      guard entries.isEmpty || entries.contains(Self.markerName) else {
+        throw ChanterError(
+          .exists, "needed for the unfinished output, but it is not one of Chanter's; move it away",
+          path: directory)
+      }
+    }
+    let markerPath = "\(directory)/\(Self.markerName)"
+    marker = open(markerPath, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0o644)
+    guard marker >= 0 else { throw File.failure("cannot create", markerPath) }
+    guard flock(marker, LOCK_EX | LOCK_NB) == 0 else {
+      close(marker)
+      throw ChanterError(.exists, "another process is writing this output; wait for it", path: trimmed)
+    }
+    do {
+      // The directory may have been published or cleared between opening and locking its marker.
+      var opened = stat()
+      var named = stat()
+      guard fstat(marker, &opened) == 0, stat(markerPath, &named) == 0, opened.st_ino == named.st_ino,
+        !File.exists(trimmed)
+      else {
+        throw ChanterError(.exists, "another process is writing this output; wait for it", path: trimmed)
+      }
+      try clear()
+    } catch {
+      close(marker)
+      throw error
+    }
+  }
+
+  deinit {
+    if !isPublished { discard() }
+    close(marker)
+  }
+
+  /// Full path of a file inside.
+  public func file(_ name: String) -> String { "\(directory)/\(name)" }
+
+  /// Makes the names durable and gives the directory its final name. The files must have been synchronised.
+  public func publish() throws {
+    try File.synchronizeDirectory(directory)
+    try File.move(directory, to: path)
+    isPublished = true
+    unlink("\(path)/\(Self.markerName)")
+  }
+
+  /// Removes the unfinished output. Also happens when the object goes away unpublished.
+  public func discard() {
+    guard !isPublished else { return }
+    isPublished = true
+    // Whatever cannot be removed here is recognised and cleared by the next run.
+    try? clear()
+    unlink(file(Self.markerName))
+    rmdir(directory)
+  }
+
+  /// Removes every file but the marker.
+  private func clear() throws {
+    for name in try Self.entries(of: directory) where name != Self.markerName {
+      guard unlink(file(name)) == 0 else { throw File.failure("cannot remove", file(name)) }
+    }
+  }
+
+  private static func entries(of directory: String) throws -> [String] {
+    guard let stream = opendir(directory) else { throw File.failure("cannot list", directory) }
+    defer { closedir(stream) }
+    var names: [String] = []
+    while let entry = readdir(stream) {
+      let name = withUnsafePointer(to: &entry.pointee.d_name) { pointer in
+        pointer.withMemoryRebound(to: CChar.self, capacity: 256) { String(cString: $0) }
+      }
+      if name != "." && name != ".." { names.append(name) }
+    }
+    return names
+  }
+}

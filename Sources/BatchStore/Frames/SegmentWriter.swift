@@ -1,0 +1,95 @@
+import Primitives
+
+/// Writes the frames of one split into segment files of bounded size, each ended by its index.
+final class SegmentWriter {
+  private let output: PendingOutput
+  private let header: SegmentHeader
+  private let segmentBytes: Int
+  private let buffer = GrowableBuffer<UInt8>()
+  private let index = GrowableBuffer<UInt8>()
+  private var file: File?
+  private var offset = 0
+  private var batches = 0
+  private(set) var segments: [SegmentManifest] = []
+  private(set) var rawBytes = 0
+  private(set) var compressedBytes = 0
+  private(set) var maximumRawBytes = 0
+  private(set) var maximumCompressedBytes = 0
+
+  /// - Parameters:
+  ///   - header: split and shapes; number and first batch are filled in here.
+  ///   - segmentBytes: a segment ends with the frame that reaches this size.
+  init(output: PendingOutput, header: SegmentHeader, segmentBytes: Int) {
+    self.output = output
+    self.header = header
+    self.segmentBytes = segmentBytes
+  }
+
+  /// Appends the next batch of the split, of which `raw` is the body with the hints.
+  func append(_ raw: UnsafeRawBufferPointer, sampleCount: Int, uniqueCount: Int) throws {
+    if file == nil { try begin() }
+    guard let file else { return }
+    buffer.removeAll()
+    _ = buffer.extend(by: SegmentFormat.frameHeaderBytes)
+    let compressed = try LZ4Frame.compress(raw, into: buffer)
+    let frame = FrameHeader(
+      batch: batches, sampleCount: sampleCount, uniqueCount: uniqueCount, rawBytes: raw.count,
+      compressedBytes: compressed)
+    let head = GrowableBuffer<UInt8>(capacity: SegmentFormat.frameHeaderBytes)
+    frame.write(to: head)
+    UnsafeMutableRawPointer(buffer.base).copyMemory(
+      from: head.base, byteCount: SegmentFormat.frameHeaderBytes)
+    try file.write(buffer.bytes)
+    index.append(integer: UInt64(offset))
+    index.append(integer: UInt32(buffer.count))
+    index.append(integer: UInt32(raw.count))
+    index.append(integer: UInt32(sampleCount))
+    index.append(integer: UInt32(uniqueCount))
+    offset += buffer.count
+    batches += 1
+    rawBytes += raw.count
+    compressedBytes += compressed
+    maximumRawBytes = max(maximumRawBytes, raw.count)
+    maximumCompressedBytes = max(maximumCompressedBytes, compressed)
+    if offset >= segmentBytes { try end() }
+  }
+
+  /// Ends the last segment.
+  func finish() throws {
+    if file != nil { try end() }
+  }
+
+  private func begin() throws {
+    let file = try File(creating: output.file(SegmentFormat.fileName(header.split, segments.count)))
+    var header = header
+    header.number = segments.count
+    header.firstBatch = batches
+    buffer.removeAll()
+    header.write(to: buffer)
+    try file.write(buffer.bytes)
+    offset = buffer.count
+    index.removeAll()
+    self.file = file
+  }
+
+  private func end() throws {
+    guard let file else { return }
+    let checksum = CRC32C.checksum(index.bytes)
+    buffer.removeAll()
+    buffer.append(bytes: index.bytes)
+    let footer = buffer.count
+    buffer.append(integer: UInt64(offset))
+    buffer.append(integer: UInt32(index.count / SegmentFormat.indexEntryBytes))
+    buffer.append(integer: checksum)
+    buffer.append(integer: SegmentFormat.footerMagic)
+    buffer.append(integer: UInt32(0))
+    buffer.appendChecksum(from: footer)
+    try file.write(buffer.bytes)
+    try file.synchronize()
+    segments.append(
+      SegmentManifest(
+        batches: index.count / SegmentFormat.indexEntryBytes, bytes: offset + buffer.count,
+        indexChecksum: checksum))
+    self.file = nil
+  }
+}

@@ -1,0 +1,57 @@
+import Primitives
+
+/// The file of raw values: per table, in row order. Values are bytes, at most 65,535 of them. `Format.md` has the layout.
+public enum VocabularyFile {
+  public static let fileName = "vocabulary.values"
+  static let magic: UInt64 = 0x3142_4143_4F56_4843  // "CHVOCAB1"
+  static let version: UInt32 = 1
+  static let headerBytes = 56
+  static let blockBytes = 1 << 16
+  static let blockHeaderBytes = 8
+  static let maximumValueBytes = 65_535
+  static let maximumNameBytes = 1024
+
+  /// Reads the whole file into a `Vocabulary`; memory by distinct values.
+  public static func load(_ path: String) throws -> Vocabulary {
+    let reader = try VocabularyReader(path)
+    var tables: [TableLayout] = []
+    var values: [ValueTable] = []
+    while let table = try reader.nextTable() {
+      let column = ValueTable()
+      while let value = try reader.nextValue() {
+        let known = column.count
+        guard column.intern(value) == known else {
+          throw ChanterError(
+            .corrupt, "a value occurs twice in table \(table.name); restore the file", path: path)
+        }
+      }
+      tables.append(table)
+      values.append(column)
+    }
+    return Vocabulary(
+      tables: tables, identity: try reader.finish(), parent: reader.parent, values: values)
+  }
+}
+
+/// The identity of a vocabulary, fed in the order of the file.
+struct VocabularyIdentity: ~Copyable {
+  private var fingerprint = Fingerprint()
+
+  init(parent: String?) {
+    fingerprint.update("chanter vocabulary 1")
+    fingerprint.update(parent ?? "none")
+  }
+
+  mutating func beginTable(_ table: TableLayout) {
+    fingerprint.update(UInt64(table.name.utf8.count))
+    fingerprint.update(table.name)
+    fingerprint.update(UInt64(table.rows))
+  }
+
+  mutating func add(_ value: UnsafeRawBufferPointer) {
+    fingerprint.update(UInt64(value.count))
+    fingerprint.update(value)
+  }
+
+  var hex: String { fingerprint.hex }
+}

@@ -1,0 +1,172 @@
+#if canImport(Glibc)
+  import Glibc
+#else
+  import Musl
+#endif
+
+/// An open file. Reads and writes are whole or an error; every error names the path and what was attempted.
+///
+/// Calls that take an offset may come from several threads; the sequential ones belong to one stage.
+public final class File: Sendable {
+  public let path: String
+  public let descriptor: Int32
+
+  private init(path: String, descriptor: Int32) {
+    self.path = path
+    self.descriptor = descriptor
+  }
+
+  deinit { close(descriptor) }
+
+  /// Opens an existing file for reading.
+  public convenience init(reading path: String) throws {
+    let descriptor = open(path, O_RDONLY | O_CLOEXEC)
+    guard descriptor >= 0 else { throw File.failure("cannot open", path) }
+    self.init(path: path, descriptor: descriptor)
+    var status = stat()
+    guard fstat(descriptor, &status) == 0 else { throw File.failure("cannot open", path) }
+    if status.st_mode & S_IFMT == S_IFDIR {
+      throw ChanterError(.badInput, "this is a directory; give a file", path: path)
+    }
+  }
+
+  /// Makes a new file for writing and reading back; one that is there is an error.
+  public convenience init(creating path: String) throws {
+    let descriptor = open(path, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0o644)
+    guard descriptor >= 0 else {
+      if errno == EEXIST {
+        throw ChanterError(.exists, "the output exists; remove it or choose another name", path: path)
+      }
+      throw File.failure("cannot create", path)
+    }
+    self.init(path: path, descriptor: descriptor)
+  }
+
+  /// Makes a file without a name in `directory`; its space is free again as soon as it is closed, however the
+  /// process ends.
+  public convenience init(temporaryIn directory: String) throws {
+    var template = Array("\(directory)/chanter-XXXXXX".utf8CString)
+    let descriptor = mkstemp(&template)
+    guard descriptor >= 0 else { throw File.failure("cannot create a temporary file in", directory) }
+    unlink(template)
+    _ = fcntl(descriptor, F_SETFD, FD_CLOEXEC)
+    self.init(path: "\(directory)/(temporary file)", descriptor: descriptor)
+  }
+
+  /// Standard input, under the name `-`.
+  public static func standardInput() throws -> File {
+    let descriptor = dup(0)
+    guard descriptor >= 0 else { throw failure("cannot read", "-") }
+    return File(path: "-", descriptor: descriptor)
+  }
+
+  /// Bytes in the file now.
+  public func size() throws -> Int {
+    var status = stat()
+    guard fstat(descriptor, &status) == 0 else { throw File.failure("cannot read the size of", path) }
+    return Int(status.st_size)
+  }
+
+  /// The next bytes, at most `count` of them; 0 at the end.
+  public func read(into target: UnsafeMutableRawPointer, atMost count: Int) throws -> Int {
+    while true {
+      #if canImport(Glibc)
+        let got = Glibc.read(descriptor, target, count)
+      #else
+        let got = Musl.read(descriptor, target, count)
+      #endif
+      if got >= 0 { return got }
+      if errno != EINTR { throw File.failure("cannot read", path) }
+    }
+  }
+
+  /// Exactly `count` bytes from `offset`; a file that ends before is an error.
+  public func read(at offset: Int, into target: UnsafeMutableRawPointer, count: Int) throws {
+    var done = 0
+    while done < count {
+      let got = pread(descriptor, target + done, count - done, off_t(offset + done))
+      if got < 0, errno == EINTR { continue }
+      if got < 0 { throw File.failure("cannot read", path) }
+      if got == 0 {
+        throw ChanterError(
+          .corrupt, "the file ends here, \(count - done) bytes are missing: it is truncated", path: path,
+          offset: offset + done)
+      }
+      done += got
+    }
+  }
+
+  /// Appends all of `bytes` at the current position.
+  public func write(_ bytes: UnsafeRawBufferPointer) throws {
+    var done = 0
+    while done < bytes.count {
+      #if canImport(Glibc)
+        let put = Glibc.write(descriptor, bytes.baseAddress! + done, bytes.count - done)
+      #else
+        let put = Musl.write(descriptor, bytes.baseAddress! + done, bytes.count - done)
+      #endif
+      if put < 0, errno == EINTR { continue }
+      if put < 0 { throw File.failure("cannot write", path) }
+      done += put
+    }
+  }
+
+  /// Writes all of `bytes` at `offset`.
+  public func write(_ bytes: UnsafeRawBufferPointer, at offset: Int) throws {
+    var done = 0
+    while done < bytes.count {
+      let put = pwrite(
+        descriptor, bytes.baseAddress! + done, bytes.count - done, off_t(offset + done))
+      if put < 0, errno == EINTR { continue }
+      if put < 0 { throw File.failure("cannot write", path) }
+      done += put
+    }
+  }
+
+  /// Goes back to the first byte.
+  public func rewind() throws {
+    guard lseek(descriptor, 0, SEEK_SET) == 0 else { throw File.failure("cannot rewind", path) }
+  }
+
+  /// Returns once the bytes are on the disk.
+  public func synchronize() throws {
+    guard fsync(descriptor) == 0 else { throw File.failure("cannot write to disk", path) }
+  }
+
+  /// An error for the system call that just failed, with the system's reason.
+  public static func failure(_ action: String, _ path: String) -> ChanterError {
+    ChanterError(.io, "\(action) this path: \(String(cString: strerror(errno)))", path: path)
+  }
+}
+
+extension File {
+  /// Whether anything lies at `path`, a dangling link included.
+  public static func exists(_ path: String) -> Bool {
+    var status = stat()
+    return lstat(path, &status) == 0
+  }
+
+  /// Returns once the names in the directory are on the disk.
+  public static func synchronizeDirectory(_ path: String) throws {
+    let descriptor = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC)
+    guard descriptor >= 0 else { throw failure("cannot open", path) }
+    defer { close(descriptor) }
+    guard fsync(descriptor) == 0 else { throw failure("cannot write to disk", path) }
+  }
+
+  /// The directory that `path` lies in.
+  public static func parent(of path: String) -> String {
+    let trimmed = path.count > 1 && path.hasSuffix("/") ? String(path.dropLast()) : path
+    guard let slash = trimmed.lastIndex(of: "/") else { return "." }
+    return slash == trimmed.startIndex ? "/" : String(trimmed[..<slash])
+  }
+
+  /// Gives `path` the new name `target`, which must not exist, and makes the change durable.
+  public static func move(_ path: String, to target: String) throws {
+    if exists(target) {
+      throw ChanterError(.exists, "the output exists; remove it or choose another name", path: target)
+    }
+    guard rename(path, target) == 0 else { throw failure("cannot rename to \(target)", path) }
+    try synchronizeDirectory(parent(of: target))
+  }
+}
