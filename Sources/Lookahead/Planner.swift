@@ -118,8 +118,8 @@ public struct Planner: ~Copyable {
 
   private func use(_ slot: Int, _ batch: BatchAccess, _ position: Int, step: Int) {
     lastSteps.base[slot] = UInt32(step)
-    let distance = NextUse.distance(batch.nextUses[position]) ?? Int(UInt32.max)
-    nextUses.base[slot] = UInt32(clamping: step + distance)
+    let distance = NextUse.distance(batch.nextUses[position])
+    nextUses.base[slot] = distance == 0 ? .max : UInt32(clamping: step + distance)
   }
 
   /// Rows last planned for batch b - H are final from here on: they may go, or with policy `window` they do go.
@@ -156,7 +156,7 @@ public struct Planner: ~Copyable {
         plan.overlaySlots.base[plan.overlayCount] = UInt32(slot)
         plan.overlayCount += 1
         overlay.release(place)
-      } else if configuration.trustsFirstTouch, batch.firstTouches[position] != 0 {
+      } else if step < configuration.trustsFirstTouchBefore, batch.firstTouches[position] != 0 {
         plan.initialKeys.base[plan.initialCount] = key
         plan.initialSlots.base[plan.initialCount] = UInt32(slot)
         plan.initialCount += 1

@@ -28,13 +28,14 @@ public struct PlannerConfiguration: Equatable, Sendable {
   public var rowsPerBlock: Int
   /// Whether batches change the rows they use. Without training there are no commits and no overlay.
   public var trains: Bool
-  /// Whether a first-touch flag may save a read: the model was created from scratch on this dataset.
-  public var trustsFirstTouch: Bool
+  /// First-touch flags save a read in steps before this one: the first epoch of a model created from scratch on this
+  /// dataset. 0 ignores them.
+  public var trustsFirstTouchBefore: Int
 
   public init(
     lookahead: Int, policy: EvictionPolicy, cacheRows: Int, overlayRows: Int, commitRows: Int,
     commitInterval: Int = 64, commitsPerCompaction: Int = 16, maximumUniqueRows: Int, rowsPerBlock: Int,
-    trains: Bool = true, trustsFirstTouch: Bool = false
+    trains: Bool = true, trustsFirstTouchBefore: Int = 0
   ) {
     self.lookahead = lookahead
     self.policy = policy
@@ -46,7 +47,7 @@ public struct PlannerConfiguration: Equatable, Sendable {
     self.maximumUniqueRows = maximumUniqueRows
     self.rowsPerBlock = rowsPerBlock
     self.trains = trains
-    self.trustsFirstTouch = trustsFirstTouch
+    self.trustsFirstTouchBefore = trustsFirstTouchBefore
   }
 
   /// The least overlay that cannot fill before a commit and its compaction empty it.

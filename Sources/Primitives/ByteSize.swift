@@ -31,4 +31,7 @@ public enum ByteSize {
     let tenths = Int((value * 10).rounded())
     return "\(tenths / 10).\(tenths % 10) \(units[unit])"
   }
+
+  /// `bytes` rounded up to whole MiB, in the form that `parse` reads: what to type to get at least so much.
+  public static func ceilingMebibytes(_ bytes: Int) -> String { "\((bytes + (1 << 20) - 1) >> 20)MiB" }
 }

@@ -13,4 +13,13 @@ public enum CPU {
   /// Asks for the cache line at `address` ahead of its use; never faults.
   @inline(__always)
   public static func prefetch(_ address: UnsafeRawPointer) { chanter_prefetch(address) }
+
+  /// What the kernels of this program are compiled for: results repeat bit for bit only where this is equal.
+  public static var instructions: String {
+    #if arch(x86_64)
+      "x86-64 AVX2 FMA"
+    #else
+      "aarch64"
+    #endif
+  }
 }

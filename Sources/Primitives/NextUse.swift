@@ -1,30 +1,32 @@
-/// How far ahead the next use of a row lies, in batches, as 16 bits.
+/// The code of a next use: a distance in batches in 16 bits.
 ///
-/// Exact up to 32,767. Beyond, 4 bits of exponent and 11 of mantissa, rounded down: within 1 part in 2,048. A next
-/// use is a hint: it chooses which row leaves the cache first and can never change a result.
+/// Distances up to 32,767 are exact. Beyond, a code is a float of 11 bits after the leading one and a 4-bit
+/// exponent, rounded down: the decoded distance is at most 1/2,048 too small. Everything from 4,095 * 2^19 (about
+/// 2.1 billion) on is that one value. Codes order as the distances do, and 0 means that the row is never read again.
 public enum NextUse {
-  /// No next use is known.
-  public static let never: UInt16 = 0
-  private static let largestExact = 32_767
+  private static let exactLimit = 1 << 15
   private static let mantissaBits = 11
+  private static let largest = 4095 << 19
 
-  /// The code for a distance in batches; 0 or less means never. Distances from 2^31 are stored as the largest code.
+  /// - Parameter distance: batches from this use to the next, at least 1, or 0 for never.
+  @inlinable @inline(__always)
   public static func encode(distance: Int) -> UInt16 {
-    if distance <= 0 { return never }
-    if distance <= largestExact { return UInt16(distance) }
-    if distance >= 1 << 31 { return .max }
-    // 32,768 is the mantissa 2,048 shifted by 4: exponent 0.
-    let shift = (Int.bitWidth - 1 - distance.leadingZeroBitCount) - mantissaBits
-    let mantissa = (distance >> shift) - (1 << mantissaBits)
-    return UInt16(0x8000 | (shift - 4) << mantissaBits | mantissa)
+    if distance < 1 << 15 { return UInt16(truncatingIfNeeded: max(0, distance)) }
+    return encodeFar(distance)
   }
 
-  /// The distance in batches that `code` stands for, or nil for never.
+  @usableFromInline static func encodeFar(_ distance: Int) -> UInt16 {
+    let value = min(distance, largest)
+    let exponent = Int.bitWidth - 1 - value.leadingZeroBitCount - 15
+    let mantissa = (value >> (exponent + 15 - mantissaBits)) & (1 << mantissaBits - 1)
+    return UInt16(truncatingIfNeeded: exactLimit + exponent << mantissaBits + mantissa)
+  }
+
+  /// The distance in batches that `code` stands for; 0 for never.
   @inlinable @inline(__always)
-  public static func distance(_ code: UInt16) -> Int? {
-    if code == 0 { return nil }
-    if code < 0x8000 { return Int(code) }
-    let exponent = Int(code >> 11) & 0xF
-    return (2048 + Int(code & 0x7FF)) << (exponent + 4)
+  public static func distance(_ code: UInt16) -> Int {
+    let code = Int(code)
+    if code < 1 << 15 { return code }
+    return (1 << 11 + (code & 2047)) << (((code >> 11) & 15) + 4)
   }
 }

@@ -141,7 +141,7 @@ private struct PlainMachine {
           lookahead: lookahead, policy: policy, cacheRows: trace.largestUnion(lookahead) + extraCache,
           overlayRows: least + extraOverlay, commitRows: commitRows, commitInterval: 8,
           commitsPerCompaction: 3,
-          maximumUniqueRows: unique, rowsPerBlock: 10, trustsFirstTouch: true)
+          maximumUniqueRows: unique, rowsPerBlock: 10, trustsFirstTouchBefore: 90)
         for eager in [false, true] {
           let machine = try run(trace, configuration, eager: eager)
           #expect(machine.largestOverlay <= configuration.overlayRows)

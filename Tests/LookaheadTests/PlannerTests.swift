@@ -31,7 +31,8 @@ private struct NaiveCache {
       }
     }
     for (key, code) in zip(batch, nextUses) {
-      cached[key] = (step, NextUse.distance(code).map { step + $0 } ?? Int(UInt32.max))
+      let distance = NextUse.distance(code)
+      cached[key] = (step, distance == 0 ? Int(UInt32.max) : step + distance)
     }
     return (misses, evicted)
   }

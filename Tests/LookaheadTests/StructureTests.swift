@@ -55,18 +55,4 @@ import Testing
       #expect(heap.top == expected)
     }
   }
-
-  @Test func nextUseIsExactThenClose() {
-    for distance in [1, 2, 100, 32_767] {
-      #expect(NextUse.distance(NextUse.encode(distance: distance)) == distance)
-    }
-    #expect(NextUse.distance(NextUse.encode(distance: 0)) == nil)
-    var distance = 32_768
-    while distance < 1 << 31 {
-      let decoded = NextUse.distance(NextUse.encode(distance: distance)) ?? 0
-      #expect(decoded <= distance && Double(decoded) > Double(distance) * (1 - 1 / 2048.0))
-      distance = distance * 17 / 16 + 3
-    }
-    #expect(NextUse.encode(distance: .max) == .max)
-  }
 }

@@ -23,7 +23,8 @@ struct Trace {
       }
       batches.append(rows.sorted())
     }
-    batches = Array(repeating: batches, count: epochs).flatMap { $0 }
+    let epoch = batches
+    batches = Array(repeating: epoch, count: epochs).flatMap { $0 }
     var next: [RowKey: Int] = [:]
     // What lies behind the last epoch is the first one again.
     for (index, batch) in batches.prefix(batchCount).enumerated().reversed() {
@@ -37,8 +38,10 @@ struct Trace {
           ? UInt16(draw(65_536)) : NextUse.encode(distance: (next[key] ?? index) - index)
       }
     }
+    // The same flags in every epoch, as a dataset stores them.
     var seen: Set<RowKey> = []
-    firstTouches = batches.map { batch in batch.map { seen.insert($0).inserted ? 1 : 0 } }
+    let flags: [[UInt8]] = epoch.map { batch in batch.map { seen.insert($0).inserted ? 1 : 0 } }
+    firstTouches = Array(repeating: flags, count: epochs).flatMap { $0 }
   }
 
   var maximumUniqueRows: Int { batches.map(\.count).max() ?? 0 }
