@@ -54,7 +54,7 @@ let package = Package(
     .executableTarget(
       name: "chanter",
       dependencies: [
-        "Primitives", "BatchStore", "Ingest", "TableStore", "Models", "Training",
+        "Primitives", "BatchStore", "Ingest", "Lookahead", "Training",
         .product(name: "ArgumentParser", package: "swift-argument-parser"),
         .product(name: "Logging", package: "swift-log"),
       ],
@@ -70,6 +70,12 @@ let package = Package(
       swiftSettings: shared),
     .testTarget(
       name: "TableStoreTests", dependencies: ["Primitives", "TableStore", "TestSupport"],
+      swiftSettings: shared),
+    .testTarget(
+      name: "TrainingTests",
+      dependencies: [
+        "Primitives", "BatchStore", "Lookahead", "TableStore", "Models", "Training", "TestSupport",
+      ],
       swiftSettings: shared),
     .testTarget(name: "LookaheadTests", dependencies: ["Primitives", "Lookahead"], swiftSettings: shared),
     .testTarget(

@@ -1,0 +1,121 @@
+public import BatchStore
+import Lookahead
+import Models
+public import Primitives
+import RowCache
+import TableStore
+
+/// A trained model, opened to score samples: one consistent commit, also while a trainer has the model open.
+///
+/// Scores flow through the same planner and cache as training, without changing rows. While it is open the model's file
+/// grows by what a trainer writes meanwhile.
+public final class Scorer {
+  public let header: ModelHeader
+  /// Batches the model was trained on.
+  public let cursor: Int
+  private let modelPath: String
+  private let store: ModelStore
+  private let snapshot: Snapshot
+  private let threads: Int
+  /// Batches planned and fetched ahead where memory allows.
+  private static let lookahead = 8
+  /// What scoring takes unless told otherwise, if it can do with so much.
+  private static let defaultMemory = 512 << 20
+
+  /// - Parameter threads: compute threads; 0 means one for each core.
+  public init(modelPath: String, threads: Int = 0) throws {
+    self.modelPath = modelPath
+    self.threads = try TrainingSetup.threads(threads)
+    store = try ModelStore.openForReading(at: modelPath)
+    snapshot = try Snapshot(store)
+    header = try ModelHeader(store.header, path: modelPath)
+    cursor = Int(snapshot.cursor)
+  }
+
+  public var tables: [TableLayout] { store.layout.tables }
+
+  /// The values that the model's rows stand for.
+  public func vocabulary() throws -> Vocabulary {
+    try VocabularyLink.load(from: modelPath, identity: header.dataset.vocabulary)
+  }
+
+  /// Scores one split of a dataset, in its order.
+  /// - Parameter body: gets each batch with its scores, `batch.sampleCount` of them.
+  /// - Throws: `.mismatch` if the dataset numbers its rows in another way than the one that the model was trained on.
+  public func score(
+    _ dataset: Dataset, split: Split, memory: Int?, _ body: (Batch, UnsafePointer<Float>) throws -> Void
+  ) throws {
+    guard dataset.manifest.vocabularyIdentity == header.dataset.vocabulary else {
+      throw ChanterError(
+        .mismatch,
+        "this dataset numbers its values in another way than the one that \(modelPath) was trained on; score its raw"
+          + " input with `chanter predict` instead", path: dataset.path)
+    }
+    let part = dataset.manifest.split(split)
+    guard part.batches > 0 else { return }
+    // Used on the pipeline's reader thread only.
+    nonisolated(unsafe) let reader = try dataset.reader(split)
+    try score(
+      layout: reader.layout, readerBytes: BatchReader.bytes(of: dataset, split: split), memory: memory,
+      largestUnion: {
+        part.largestUnion(of: $0, rows: dataset.manifest.tables.reduce(0) { $0 + Int($1.rows) })
+      },
+      decode: { step, batch in
+        guard step < part.batches else { return false }
+        try reader.read(step, into: batch)
+        return true
+      }, body)
+  }
+
+  /// Scores batches from anywhere.
+  /// - Parameters:
+  ///   - readerBytes: what `decode` keeps in memory; part of the budget.
+  ///   - memory: bytes to stay within; nil takes 512 MiB, or the least that works if that is more.
+  ///   - largestUnion: the most distinct rows in so many consecutive batches, or an upper bound.
+  ///   - decode: fills the batch of each step in turn; false at the end. Called on a thread of its own.
+  public func score(
+    layout: BatchLayout, readerBytes: Int, memory: Int?, largestUnion: @escaping (Int) -> Int,
+    decode: @escaping @Sendable (_ step: Int, _ batch: Batch) throws -> Bool,
+    _ body: (Batch, UnsafePointer<Float>) throws -> Void
+  ) throws {
+    let model = header.configuration
+    let network = try model.network(denseCount: header.denseCount, tableCount: store.layout.tables.count)
+    let denseOptimizer = try model.denseOptimizer()
+    let needs = MemoryNeeds(
+      rowLayout: store.layout, batchLayout: layout,
+      modelBytes: DenseModel.memoryBytes(
+        configuration: network, denseOptimizer: denseOptimizer, maximumBatchSize: 0, maximumUniqueRows: 0,
+        threadCount: threads) + layout.maximumSamples * 4,
+      denseRecordBytes: 0, readerBytes: readerBytes, largestUnion: largestUnion,
+      allRows: store.layout.allRows,
+      policy: .min, trains: false, commitInterval: 1, trustsFirstTouchBefore: 0)
+    let plan = try needs.plan(
+      budget: memory ?? max(Self.defaultMemory, needs.minimum), wantedLookahead: Self.lookahead)
+    let scoring = try DenseModel(
+      configuration: network, rowOptimizer: model.rowOptimizer(), denseOptimizer: denseOptimizer,
+      seed: model.seed,
+      maximumBatchSize: 0, maximumUniqueRows: 0, workers: WorkerPool(threadCount: threads))
+    let record = AlignedBuffer<UInt8>(count: scoring.parameterBytes.count)
+    try snapshot.readDense(into: UnsafeMutableRawBufferPointer(record.prefix()))
+    try scoring.load(record.rawBytes)
+
+    let cache = RowCache(layout: store.layout, cacheRows: plan.cacheRows, overlayRows: 0)
+    let scores = AlignedBuffer<Float>(count: layout.maximumSamples)
+    // Used on the pipeline's prefetcher thread only.
+    nonisolated(unsafe) let source = snapshot
+    let pipeline = try PrefetchPipeline(
+      configuration: needs.planner(plan), layout: layout, steps: 0..<Int.max, cache: cache, decode: decode,
+      makeSource: { source })
+    defer { pipeline.shutDown() }
+    while let item = try pipeline.next() {
+      let input = BatchInput(
+        item.batch, rows: cache.rows.base, rowFloats: store.layout.rowFloats, slots: item.plan.slots.base)
+      scoring.predict(input, into: scores.base)
+      try body(item.batch, scores.base)
+      try pipeline.finish(item)
+    }
+  }
+
+  /// The hash over every row that differs from its initial value, the dense parameters and the cursor.
+  public func digest() throws -> String { try snapshot.digest() }
+}

@@ -1,0 +1,151 @@
+import BatchStore
+import Foundation
+public import Lookahead
+import Models
+import Primitives
+import TableStore
+
+/// Trains the first batches of a dataset in memory, then out of core under many budgets, lookaheads, policies and thread
+/// counts, and holds every row and parameter after every batch against the plain trainer.
+public struct VerificationRequest {
+  public var datasetPath: String
+  public var configuration: Configuration
+  /// Batches to train; may be more than one epoch has.
+  public var batches: Int
+  /// Called with each run and how it ended.
+  public var compared: (VerifiedRun) -> Void = { _ in }
+
+  public init(datasetPath: String, configuration: Configuration, batches: Int) {
+    self.datasetPath = datasetPath
+    self.configuration = configuration
+    self.batches = batches
+  }
+}
+
+/// One out-of-core run beside the plain one.
+public struct VerifiedRun: Sendable {
+  public let memory: Int
+  public let lookahead: Int
+  public let policy: EvictionPolicy
+  public let threads: Int
+  /// Whether the run was stopped half-way and resumed from its commit.
+  public let isResumed: Bool
+  public let digest: String
+  /// Where it first differs from the plain trainer, or nil.
+  public let difference: String?
+}
+
+public struct VerificationReport: Sendable {
+  /// Of the plain trainer's model.
+  public let digest: String
+  public let runs: [VerifiedRun]
+  public var isExact: Bool { runs.allSatisfy { $0.difference == nil } }
+}
+
+extension VerificationRequest {
+  public func run() throws -> VerificationReport {
+    let dataset = try Dataset(opening: datasetPath)
+    let scratch = FileManager.default.temporaryDirectory.appendingPathComponent(
+      "chanter-verify-\(UUID().uuidString)")
+    try FileManager.default.createDirectory(at: scratch, withIntermediateDirectories: true)
+    defer { try? FileManager.default.removeItem(at: scratch) }
+
+    let trace = scratch.appendingPathComponent("trace").path
+    let reference = try plainRun(dataset, trace: trace)
+    var runs: [VerifiedRun] = []
+    for (number, variant) in variants().enumerated() {
+      let path = scratch.appendingPathComponent("model-\(number)").path
+      let result = try outOfCoreRun(dataset, variant, modelPath: path, trace: trace, reference: reference)
+      try? FileManager.default.removeItem(atPath: path)
+      compared(result)
+      runs.append(result)
+    }
+    return VerificationReport(digest: reference, runs: runs)
+  }
+
+  private struct Variant {
+    let lookahead: Int
+    let policy: EvictionPolicy
+    /// The budget is the least for this lookahead times this.
+    let budgetFactor: Double
+    let threads: Int
+    let commitInterval: Int
+    let isResumed: Bool
+  }
+
+  /// Every lookahead with every policy and budget; the rest takes turns.
+  private func variants() -> [Variant] {
+    var result: [Variant] = []
+    for lookahead in Set([1, 3, configuration.run.lookahead]).sorted() {
+      for policy in EvictionPolicy.allCases {
+        for budgetFactor in [1, 1.3, 8] {
+          let turn = result.count
+          result.append(
+            Variant(
+              lookahead: lookahead, policy: policy, budgetFactor: budgetFactor, threads: turn % 3 + 1,
+              commitInterval: [64, 5, 16][turn % 3], isResumed: turn % 2 == 1))
+        }
+      }
+    }
+    return result
+  }
+
+  private func meter() -> RunMeter {
+    RunMeter(endStep: batches, batchesPerEpoch: batches, display: { _ in })
+  }
+
+  private func plainRun(_ dataset: Dataset, trace: String) throws -> String {
+    let setup = try TrainingSetup(dataset: dataset, configuration: configuration)
+    let workers = WorkerPool(threadCount: setup.threads)
+    let trainer = try InMemoryTrainer(
+      layout: setup.rowLayout, network: setup.makeNetwork(workers: workers), reader: dataset.reader(.train))
+    let recorder = try TraceFile(creating: trace)
+    try trainer.run(
+      0..<batches, store: nil, commitInterval: 64, compactionBlocks: 1, stop: StopSignal(), meter: meter(),
+      observer: { try recorder.record($0) })
+    return trainer.digest(cursor: batches)
+  }
+
+  private func outOfCoreRun(
+    _ dataset: Dataset, _ variant: Variant, modelPath: String, trace: String, reference: String
+  ) throws -> VerifiedRun {
+    var configuration = configuration
+    configuration.run.policy = variant.policy
+    configuration.run.threads = variant.threads
+    let setup = try TrainingSetup(dataset: dataset, configuration: configuration)
+    let needs = setup.memoryNeeds(run: configuration.run, commitInterval: variant.commitInterval)
+    let budget = Int(Double(needs.minimum(lookahead: variant.lookahead)) * variant.budgetFactor)
+    let plan = try needs.plan(budget: budget, wantedLookahead: variant.lookahead)
+    let workers = WorkerPool(threadCount: variant.threads)
+    let comparer = try TraceFile(reading: trace, tables: setup.rowLayout.tables.map(\.name))
+
+    /// Trains until `end`; a second call resumes with an empty cache from the last commit, as a new process would.
+    func train(until end: Int) throws {
+      let network = try setup.makeNetwork(workers: workers)
+      let store: ModelStore
+      if try ModelStore.exists(at: modelPath) {
+        store = try ModelStore.openForTraining(at: modelPath)
+        _ = try store.compactAll(maximumBlocks: plan.compactionBlocks)
+        try network.load(from: store)
+      } else {
+        store = try ModelStore.create(
+          at: modelPath, header: "{}", layout: setup.rowLayout, dense: network.parameterBytes, cursor: 0)
+      }
+      let trainer = OutOfCoreTrainer(
+        store: store, network: network, workers: workers, memory: plan, needs: needs,
+        makeDecode: { try decode(dataset) })
+      try trainer.run(
+        Int(try store.readState().cursor)..<end, stop: StopSignal(), meter: meter(),
+        observer: { try comparer.compare($0) })
+    }
+    if variant.isResumed, batches > 1 { try train(until: batches / 2) }
+    try train(until: batches)
+    let store = try ModelStore.openForReading(at: modelPath)
+    let digest = try Snapshot(store).digest()
+    var difference = comparer.difference
+    if difference == nil, digest != reference { difference = "the stored model differs after the last batch" }
+    return VerifiedRun(
+      memory: budget, lookahead: plan.lookahead, policy: variant.policy, threads: variant.threads,
+      isResumed: variant.isResumed, digest: digest, difference: difference)
+  }
+}

@@ -1,0 +1,165 @@
+import BatchStore
+import Foundation
+import Lookahead
+import Models
+import Primitives
+import RowCache
+import TableStore
+
+/// How a memory budget is spent. Every number is bytes that are really allocated, not an estimate.
+public struct MemoryPlan: Equatable, Sendable {
+  public let budget: Int
+  /// Lookahead in force: the wanted one, or less where the budget cannot hold the rows of so many batches.
+  public let lookahead: Int
+  public let cacheRows: Int
+  public let overlayRows: Int
+  public let commitRows: Int
+  public let compactionBlocks: Int
+  /// Named parts in bytes; their sum is at most the budget.
+  public let split: [Part]
+
+  public struct Part: Equatable, Sendable, Codable {
+    public let name: String
+    public let bytes: Int
+  }
+
+  public var total: Int { split.reduce(0) { $0 + $1.bytes } }
+}
+
+/// What a memory plan depends on, for training and for scoring alike.
+struct MemoryNeeds {
+  let rowLayout: RowLayout
+  let batchLayout: BatchLayout
+  /// Bytes of the dense model: parameters, optimizer state, gradients, activations.
+  let modelBytes: Int
+  /// Bytes of the dense record that a commit copies; 0 when nothing is trained.
+  let denseRecordBytes: Int
+  let readerBytes: Int
+  /// The most distinct rows in any window of this many consecutive batches, or an upper bound of it.
+  let largestUnion: (_ batches: Int) -> Int
+  /// Distinct rows in all: a cache larger than this gains nothing.
+  let allRows: Int
+  let policy: EvictionPolicy
+  let trains: Bool
+  let commitInterval: Int
+  /// Steps before this one may trust first-touch flags.
+  let trustsFirstTouchBefore: Int
+
+  private var unique: Int { batchLayout.maximumUniqueRows }
+  private static let leastCompactionBlocks = 64
+  /// LMDB spills a transaction past 131,071 dirty pages; stay well below.
+  private static let mostCompactionBlocks = 50_000
+
+  private struct Sizes {
+    var lookahead: Int
+    var cacheRows: Int
+    var overlayRows = 0
+    var commitRows = 0
+    var compactionBlocks = 0
+  }
+
+  func planner(_ plan: MemoryPlan) -> PlannerConfiguration {
+    planner(
+      Sizes(
+        lookahead: plan.lookahead, cacheRows: plan.cacheRows, overlayRows: plan.overlayRows,
+        commitRows: plan.commitRows))
+  }
+
+  private func planner(_ sizes: Sizes) -> PlannerConfiguration {
+    PlannerConfiguration(
+      lookahead: sizes.lookahead, policy: policy, cacheRows: sizes.cacheRows, overlayRows: sizes.overlayRows,
+      commitRows: sizes.commitRows, commitInterval: commitInterval, maximumUniqueRows: unique,
+      rowsPerBlock: rowLayout.rowsPerBlock, trains: trains,
+      trustsFirstTouchBefore: trustsFirstTouchBefore)
+  }
+
+  private func split(_ sizes: Sizes) -> [MemoryPlan.Part] {
+    let items = sizes.lookahead + PrefetchPipeline.spareItems
+    var parts = [
+      MemoryPlan.Part(name: "row cache", bytes: sizes.cacheRows * rowLayout.rowBytes),
+      MemoryPlan.Part(name: "overlay", bytes: sizes.overlayRows * rowLayout.rowBytes),
+      MemoryPlan.Part(name: "planner", bytes: planner(sizes).memoryBytes),
+      MemoryPlan.Part(name: "batches in flight", bytes: items * WorkItem.bytes(layout: batchLayout)),
+      MemoryPlan.Part(name: "reading", bytes: readerBytes + MemoryCosts.openStoreBytes + 8 * unique),
+      MemoryPlan.Part(name: "dense model and activations", bytes: modelBytes),
+    ]
+    if trains {
+      parts += [
+        MemoryPlan.Part(
+          name: "frozen rows of a commit",
+          bytes: CommitWriter.bytes(
+            commitRows: sizes.commitRows, rowBytes: rowLayout.rowBytes, denseRecordBytes: denseRecordBytes)),
+        MemoryPlan.Part(
+          name: "pages of a transaction",
+          bytes: MemoryCosts.commitBytes(
+            rows: sizes.commitRows, layout: rowLayout, denseBytes: denseRecordBytes)
+            + MemoryCosts.compactionBytes(blocks: sizes.compactionBlocks, layout: rowLayout)),
+      ]
+    }
+    return parts
+  }
+
+  private func total(_ sizes: Sizes) -> Int { split(sizes).reduce(0) { $0 + $1.bytes } }
+
+  /// The smallest sizes that work with this lookahead.
+  private func least(lookahead: Int) -> Sizes {
+    var sizes = Sizes(lookahead: lookahead, cacheRows: largestUnion(lookahead))
+    if trains {
+      sizes.overlayRows = PlannerConfiguration.leastOverlayRows(
+        lookahead: lookahead, maximumUniqueRows: unique)
+      sizes.commitRows = unique
+      sizes.compactionBlocks = Self.leastCompactionBlocks
+    }
+    return sizes
+  }
+
+  /// The least budget that works: one batch at a time.
+  var minimum: Int { minimum(lookahead: 1) }
+
+  /// The least budget that holds so many batches ahead.
+  func minimum(lookahead: Int) -> Int { total(least(lookahead: lookahead)) }
+
+  /// Spends `budget`: first the largest lookahead up to `wanted` that fits, then a share each for commits, overlay and
+  /// compaction, and all the rest for the cache, since memory for rows saves the most reads.
+  ///
+  /// - Throws: `.budget` if it is below `minimum`.
+  func plan(budget: Int, wantedLookahead: Int) throws -> MemoryPlan {
+    var lookahead = wantedLookahead
+    while lookahead > 1, total(least(lookahead: lookahead)) > budget { lookahead = (lookahead + 1) / 2 }
+    var sizes = least(lookahead: lookahead)
+    let needed = total(sizes)
+    guard needed <= budget else {
+      throw ChanterError(
+        .budget,
+        "a memory budget of \(ByteSize.format(budget)) is too small: this dataset and configuration need at least"
+          + " \(ByteSize.ceilingMebibytes(needed)); give --memory \(ByteSize.ceilingMebibytes(needed)) or more"
+      )
+    }
+    if trains {
+      let spare = budget - needed
+      let row = rowLayout.rowBytes
+      // A commit never holds more rows than its batches use, and an overlay of one compaction's distance is ample.
+      grow(\.commitRows, of: &sizes, by: spare / 8, most: commitInterval * unique)
+      grow(\.overlayRows, of: &sizes, by: spare / 8, most: max(sizes.overlayRows, spare / 8 / row))
+      grow(\.compactionBlocks, of: &sizes, by: spare / 16, most: Self.mostCompactionBlocks)
+    }
+    grow(\.cacheRows, of: &sizes, by: budget - total(sizes), most: max(sizes.cacheRows, allRows))
+    return MemoryPlan(
+      budget: budget, lookahead: sizes.lookahead, cacheRows: sizes.cacheRows, overlayRows: sizes.overlayRows,
+      commitRows: sizes.commitRows, compactionBlocks: sizes.compactionBlocks, split: split(sizes))
+  }
+
+  /// Raises one size as far as `bytes` more allow, by bisection: tables with power-of-two sizes make the cost uneven.
+  private func grow(_ size: WritableKeyPath<Sizes, Int>, of sizes: inout Sizes, by bytes: Int, most: Int) {
+    let limit = total(sizes) + bytes
+    var low = sizes[keyPath: size]
+    var high = max(low, most)
+    while low < high {
+      let middle = (low + high + 1) / 2
+      var candidate = sizes
+      candidate[keyPath: size] = middle
+      if total(candidate) <= limit { low = middle } else { high = middle - 1 }
+    }
+    sizes[keyPath: size] = low
+  }
+}

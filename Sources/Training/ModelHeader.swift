@@ -1,0 +1,92 @@
+import BatchStore
+import Foundation
+import Models
+import Primitives
+import TableStore
+
+/// What a model says about itself from its creation on, kept as JSON in the store.
+public struct ModelHeader: Codable, Equatable, Sendable {
+  public let configuration: ModelConfiguration
+  public let dataset: DatasetIdentity
+  public let denseCount: Int
+  /// What bit-exactness holds on; resuming elsewhere only warns.
+  public let machine: Machine
+
+  public struct DatasetIdentity: Codable, Equatable, Sendable {
+    /// Value to row. Evaluating and predicting need this to match.
+    public let vocabulary: String
+    /// Order, batch size and splits. Resuming needs this to match, too.
+    public let batching: String
+    public let batchSize: Int
+    public let trainBatches: Int
+  }
+
+  public struct Machine: Codable, Equatable, Sendable {
+    /// OpenBLAS: version and the kernels it chose for this CPU.
+    public let blas: String
+    /// Instructions that Chanter's own kernels are compiled for.
+    public let architecture: String
+    public let chunkSize: Int
+    public let lanes: Int
+
+    static func current(maximumBatchSize: Int) -> Machine {
+      Machine(
+        blas: BLAS.description, architecture: CPU.instructions,
+        chunkSize: DenseModel.chunkSize(maximumBatchSize: maximumBatchSize), lanes: DenseModel.laneCount)
+    }
+
+    /// How this machine differs from `other`, in words, or nil.
+    func difference(from other: Machine) -> String? {
+      var parts: [String] = []
+      if blas != other.blas { parts.append("\(blas) (now \(other.blas))") }
+      if architecture != other.architecture { parts.append("\(architecture) (now \(other.architecture))") }
+      if chunkSize != other.chunkSize || lanes != other.lanes {
+        parts.append("chunks of \(chunkSize) in \(lanes) lanes (now \(other.chunkSize) in \(other.lanes))")
+      }
+      return parts.isEmpty ? nil : "the model was made with " + parts.joined(separator: ", ")
+    }
+  }
+
+  var json: String {
+    get throws {
+      let encoder = JSONEncoder()
+      encoder.outputFormatting = [.sortedKeys, .withoutEscapingSlashes]
+      return String(decoding: try encoder.encode(self), as: UTF8.self)
+    }
+  }
+
+  init(_ json: String, path: String) throws {
+    do {
+      self = try JSONDecoder().decode(ModelHeader.self, from: Data(json.utf8))
+    } catch {
+      throw ChanterError(
+        .corrupt, "the model's header cannot be read; restore the model from a copy", path: path)
+    }
+  }
+
+  init(configuration: ModelConfiguration, dataset: Dataset) {
+    let manifest = dataset.manifest
+    self.configuration = configuration
+    self.dataset = DatasetIdentity(
+      vocabulary: manifest.vocabularyIdentity, batching: manifest.batchingIdentity,
+      batchSize: manifest.batchSize,
+      trainBatches: manifest.train.batches)
+    denseCount = manifest.denseCount
+    machine = Machine.current(maximumBatchSize: manifest.batchSize)
+  }
+
+  /// Throws `.mismatch` with every difference that keeps a run from going on with this model.
+  func requireSame(as wanted: ModelHeader, path: String) throws {
+    var differences = wanted.configuration.differences(from: configuration)
+    if wanted.dataset.vocabulary != dataset.vocabulary {
+      differences.append("the dataset numbers its values in another way")
+    } else if wanted.dataset.batching != dataset.batching {
+      differences.append("the dataset has other batches (order, batch size or splits)")
+    }
+    guard !differences.isEmpty else { return }
+    throw ChanterError(
+      .mismatch,
+      "this model was made with another configuration or dataset: " + differences.joined(separator: "; ")
+        + ". Use what it was made with, or give --out a new path", path: path)
+  }
+}

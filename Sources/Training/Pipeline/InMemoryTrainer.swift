@@ -1,0 +1,139 @@
+import BatchStore
+import Models
+import Primitives
+import TableStore
+
+/// The plain synchronous trainer: every row of every table in memory, one batch after the other, no planner, no cache,
+/// no thread beside the compute workers. What it gives is the definition of what the out-of-core trainer must give.
+final class InMemoryTrainer {
+  private let layout: RowLayout
+  private let network: DenseModel
+  private let reader: BatchReader
+  private let batch: Batch
+  /// All rows of all tables, table after table.
+  private let rows: AlignedBuffer<Float>
+  /// First row of each table in `rows`.
+  private let tableStarts: [Int]
+  private let slots: AlignedBuffer<UInt32>
+  /// One bit a row: changed since the last commit.
+  private let changed: AlignedBuffer<UInt64>
+
+  init(layout: RowLayout, network: DenseModel, reader: BatchReader) throws {
+    self.layout = layout
+    self.network = network
+    self.reader = reader
+    batch = Batch(layout: reader.layout)
+    slots = AlignedBuffer(count: reader.layout.maximumUniqueRows)
+    tableStarts = layout.tables.reduce(into: [0]) { $0.append(($0.last ?? 0) + Int($1.rows)) }
+    let count = tableStarts.last ?? 0
+    guard count <= Int(UInt32.max) else {
+      throw ChanterError(
+        .unsupported,
+        "\(count) rows are more than the in-memory trainer can number; train without --in-memory")
+    }
+    rows = AlignedBuffer(count: count * layout.rowFloats)
+    changed = AlignedBuffer(count: (count + 63) / 64)
+    for table in layout.tables.indices {
+      for row in 0..<layout.tables[table].rows {
+        layout.fillInitial(table: table, row: row, into: pointer(RowKey(table: table, row: row)))
+      }
+    }
+  }
+
+  /// Bytes that a trainer of this layout allocates for rows, beside the network and one batch.
+  static func bytes(layout: RowLayout) -> Int {
+    layout.tables.reduce(0) { $0 + Int($1.rows) } * (layout.rowBytes + 1)
+  }
+
+  private static let commitsPerCompaction = 16
+
+  private func slot(_ key: RowKey) -> Int { tableStarts[key.table] + Int(key.row) }
+
+  private func pointer(_ key: RowKey) -> UnsafeMutablePointer<Float> {
+    rows.base + slot(key) * layout.rowFloats
+  }
+
+  /// Takes over every row that the model has stored.
+  func load(_ snapshot: Snapshot) throws {
+    try snapshot.forEachStoredRow { key, row in
+      guard key.row < layout.tables[key.table].rows else { return }
+      pointer(key).update(from: row, count: layout.rowFloats)
+    }
+  }
+
+  /// Trains `steps`, or fewer when `stop` is requested. With a store it commits every `commitInterval` batches and at the
+  /// end; without one nothing is written.
+  func run(
+    _ steps: Range<Int>, store: ModelStore?, commitInterval: Int, compactionBlocks: Int, stop: StopSignal,
+    meter: RunMeter, observer: StepObserver?
+  ) throws {
+    var totals = CommitWriter.Totals()
+    for step in steps {
+      try reader.read(step % reader.batchCount, into: batch)
+      for position in 0..<batch.uniqueCount {
+        slots.base[position] = UInt32(slot(batch.keys.base[position]))
+      }
+      let input = BatchInput(batch, rows: rows.base, rowFloats: layout.rowFloats, slots: slots.base)
+      let loss = network.step(input)
+      try observer?(TrainedStep(step: step, batch: batch, input: input, parameters: network.parameterBytes))
+      for position in 0..<batch.uniqueCount {
+        let slot = Int(slots.base[position])
+        changed.base[slot >> 6] |= 1 << UInt64(slot & 63)
+      }
+      meter.count(samples: batch.sampleCount, uniqueRows: batch.uniqueCount, loss: loss)
+      let isLast = step + 1 == steps.upperBound || stop.isRequested
+      if let store, isLast || (step + 1) % commitInterval == 0 {
+        try meter.waitingForCommit {
+          totals.bytesWritten += try commit(to: store, cursor: step + 1)
+          totals.commits += 1
+          if totals.commits % Self.commitsPerCompaction == 0 {
+            totals.bytesWritten += try store.compactAll(maximumBlocks: compactionBlocks)
+            totals.compactions += 1
+          }
+        }
+      }
+      meter.report(step: step, writer: totals)
+      if isLast { break }
+    }
+    meter.count(totals)
+  }
+
+  /// Writes the changed rows in key order and forgets that they changed.
+  private func commit(to store: ModelStore, cursor: Int) throws -> Int {
+    var count = 0
+    for word in changed.prefix() { count += word.nonzeroBitCount }
+    let keys = AlignedBuffer<RowKey>(count: count)
+    let order = AlignedBuffer<UInt32>(count: count)
+    let values = AlignedBuffer<Float>(count: count * layout.rowFloats)
+    var index = 0
+    for table in layout.tables.indices {
+      for row in 0..<layout.tables[table].rows {
+        let key = RowKey(table: table, row: row)
+        let slot = slot(key)
+        guard changed.base[slot >> 6] >> UInt64(slot & 63) & 1 == 1 else { continue }
+        keys.base[index] = key
+        order.base[index] = UInt32(index)
+        (values.base + index * layout.rowFloats).update(
+          from: rows.base + slot * layout.rowFloats, count: layout.rowFloats)
+        index += 1
+      }
+    }
+    changed.prefix().update(repeating: 0)
+    return try store.commit(
+      keys: keys.base, order: order.base, count: count, rows: values.base, dense: network.parameterBytes,
+      cursor: UInt64(cursor)
+    ).bytesWritten
+  }
+
+  /// The digest of the model as it is now, without a store.
+  func digest(cursor: Int) -> String {
+    var digest = ModelDigest(layout: layout)
+    for table in layout.tables.indices {
+      for row in 0..<layout.tables[table].rows {
+        let key = RowKey(table: table, row: row)
+        digest.add(key, pointer(key))
+      }
+    }
+    return digest.finish(dense: network.parameterBytes, cursor: UInt64(cursor))
+  }
+}

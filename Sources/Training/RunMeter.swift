@@ -1,0 +1,79 @@
+import Lookahead
+
+/// Counts a run and reports it now and then. The clock decides when to report and nothing else.
+final class RunMeter {
+  private(set) var counters = RunCounters()
+  private let clock = ContinuousClock()
+  private let start: ContinuousClock.Instant
+  private var lastReport: ContinuousClock.Instant
+  private var waitedForRows = Duration.zero
+  private var waitedForCommit = Duration.zero
+  private let endStep: Int
+  private let batchesPerEpoch: Int
+  private let display: (RunProgress) -> Void
+  private static let reportInterval = Duration.milliseconds(500)
+
+  init(endStep: Int, batchesPerEpoch: Int, display: @escaping (RunProgress) -> Void) {
+    self.endStep = endStep
+    self.batchesPerEpoch = batchesPerEpoch
+    self.display = display
+    start = clock.now
+    lastReport = start
+  }
+
+  func count(_ plan: StepPlan, samples: Int, loss: Double) {
+    count(samples: samples, uniqueRows: plan.uniqueCount, loss: loss)
+    counters.fetchedRows += plan.fetchedCount
+    counters.overlayRows += plan.overlayCount
+    counters.initialRows += plan.initialCount
+    counters.evictedRows += plan.evictedCount
+    counters.blocksRead += plan.blockCount
+  }
+
+  func count(samples: Int, uniqueRows: Int, loss: Double) {
+    counters.batches += 1
+    counters.samples += samples
+    counters.uniqueRows += uniqueRows
+    counters.lossSum += loss
+  }
+
+  func count(_ writer: CommitWriter.Totals) {
+    counters.commits = writer.commits
+    counters.compactions = writer.compactions
+    counters.bytesWritten = writer.bytesWritten
+  }
+
+  func count(compactedBytes bytes: Int) {
+    if bytes > 0 { counters.compactions += 1 }
+    counters.bytesWritten += bytes
+  }
+
+  func waitingForRows<Result>(_ body: () throws -> Result) rethrows -> Result {
+    let before = clock.now
+    defer { waitedForRows += clock.now - before }
+    return try body()
+  }
+
+  func waitingForCommit<Result>(_ body: () throws -> Result) rethrows -> Result {
+    let before = clock.now
+    defer { waitedForCommit += clock.now - before }
+    return try body()
+  }
+
+  func report(step: Int, writer: @autoclosure () -> CommitWriter.Totals) {
+    let now = clock.now
+    guard now - lastReport >= Self.reportInterval else { return }
+    lastReport = now
+    count(writer())
+    display(progress(step: step))
+  }
+
+  func progress(step: Int) -> RunProgress {
+    RunProgress(
+      step: step, endStep: endStep, batchesPerEpoch: batchesPerEpoch, counters: counters,
+      seconds: seconds(clock.now - start), secondsWaitingForRows: seconds(waitedForRows),
+      secondsWaitingForCommit: seconds(waitedForCommit))
+  }
+
+  private func seconds(_ duration: Duration) -> Double { duration / .seconds(1) }
+}

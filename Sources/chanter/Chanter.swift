@@ -1,0 +1,28 @@
+import ArgumentParser
+import Logging
+
+@main
+struct Chanter: ParsableCommand {
+  static let configuration = CommandConfiguration(
+    commandName: "chanter",
+    abstract: "Trains recommendation models whose embedding tables do not fit in memory.",
+    discussion: """
+      From a click log to a trained model:
+        chanter preprocess clicks.tsv --out clicks.dataset
+        chanter train clicks.dataset --out clicks.model --config data/configs/dlrm-small.yaml --memory 1GiB
+        chanter evaluate clicks.model clicks.dataset
+        chanter predict clicks.model new.tsv > probabilities.txt
+
+      Results go to standard output, progress and errors to standard error. Exit status: 0 done, 1 failed,
+      64 wrong usage.
+      """,
+    version: "0.1.0",
+    subcommands: [
+      Train.self, Digest.self, Verify.self,
+    ])
+
+  static func main() {
+    LoggingSystem.bootstrap { StreamLogHandler.standardError(label: $0) }
+    self.main(nil)
+  }
+}

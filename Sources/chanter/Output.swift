@@ -1,0 +1,50 @@
+import Foundation
+
+/// Standard output, one line at a time. Through `FileHandle` so that each line leaves at once.
+func printLine(_ text: String) {
+  FileHandle.standardOutput.write(Data((text + "\n").utf8))
+}
+
+func printError(_ text: String) {
+  FileHandle.standardError.write(Data((text + "\n").utf8))
+}
+
+/// One JSON object on one line, keys sorted.
+func printJSON(_ value: some Encodable) throws {
+  let encoder = JSONEncoder()
+  encoder.outputFormatting = [.sortedKeys, .withoutEscapingSlashes]
+  encoder.keyEncodingStrategy = .convertToSnakeCase
+  printLine(String(decoding: try encoder.encode(value), as: UTF8.self))
+}
+
+/// Names and values in two aligned columns.
+func printTable(_ rows: [(String, String)]) {
+  let width = rows.map(\.0.count).max() ?? 0
+  for (name, value) in rows {
+    printLine(name + String(repeating: " ", count: width - name.count + 2) + value)
+  }
+}
+
+/// `1234567` as `1,234,567`.
+func grouped(_ value: Int) -> String {
+  var result = ""
+  for (index, digit) in String(value.magnitude).reversed().enumerated() {
+    if index > 0, index % 3 == 0 { result.append(",") }
+    result.append(digit)
+  }
+  return (value < 0 ? "-" : "") + String(result.reversed())
+}
+
+/// `value` with a fixed number of decimals, the same in every locale.
+func fixed(_ value: Double, _ decimals: Int) -> String {
+  String(format: "%.\(decimals)f", value)
+}
+
+/// Seconds as `3 s`, `2 min 5 s` or `1 h 12 min`.
+func duration(_ seconds: Double) -> String {
+  guard seconds.isFinite, seconds >= 0, seconds < 1e9 else { return "?" }
+  let whole = Int(seconds.rounded())
+  if whole < 60 { return "\(whole) s" }
+  if whole < 3600 { return "\(whole / 60) min \(whole % 60) s" }
+  return "\(whole / 3600) h \(whole / 60 % 60) min"
+}

@@ -1,0 +1,30 @@
+import Foundation
+
+/// Progress on standard error: one line that is drawn again on a terminal, and a line every few seconds elsewhere.
+final class ProgressLine {
+  private let isTerminal = isatty(STDERR_FILENO) != 0
+  private let clock = ContinuousClock()
+  private var last: ContinuousClock.Instant?
+  private var isDrawn = false
+  private static let interval = Duration.seconds(5)
+
+  func show(_ text: String) {
+    let now = clock.now
+    if isTerminal {
+      FileHandle.standardError.write(Data("\r\u{1B}[K\(text)".utf8))
+      isDrawn = true
+    } else if last.map({ now - $0 >= Self.interval }) ?? true {
+      printError(text)
+      last = now
+    }
+  }
+
+  /// Leaves the terminal on an empty line.
+  func clear() {
+    guard isDrawn else { return }
+    FileHandle.standardError.write(Data("\r\u{1B}[K".utf8))
+    isDrawn = false
+  }
+
+  deinit { clear() }
+}

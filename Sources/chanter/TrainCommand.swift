@@ -1,0 +1,59 @@
+import ArgumentParser
+import Lookahead
+import Primitives
+import Training
+
+struct Train: ParsableCommand {
+  static let configuration = CommandConfiguration(
+    abstract: "Train a model on a dataset, or go on with one from its last commit.",
+    discussion: """
+      Rows live on disk; --memory bounds everything the run keeps in memory. The model that a number of batches gives
+      is bit-identical for every memory, lookahead, policy and thread count, and after any interruption: stop it with
+      Ctrl-C or kill it, then run the same command again.
+
+      Examples:
+        chanter train clicks.dataset --out clicks.model --config data/configs/dlrm.yaml --memory 4GiB
+        chanter train clicks.dataset --out clicks.model --config data/configs/dlrm.yaml --memory 8GiB --epochs 2
+        chanter train clicks.dataset --out try.model --config data/configs/dlrm-small.yaml --memory 256MiB \\
+          --set rows.learning_rate=0.1 --seed 7
+        chanter train clicks.dataset --out plain.model --config data/configs/dlrm-small.yaml --in-memory
+      """)
+
+  @Argument(help: "Dataset made by preprocess.") var dataset: String
+  @Option(help: "The model: a directory that is made, or gone on with.") var out: String
+  @OptionGroup var options: ConfigurationOptions
+  @Option(help: "Bytes that the run may take, such as 4GiB. The least that works is named if it is less.")
+  var memory: MemorySize?
+  @Option(help: "Compute threads (default: the file's, else one for each core).") var threads: Int?
+  @Option(help: "Passes over the training data, those done before included.") var epochs: Int?
+  @Option(help: "Which idle row leaves the cache: min (farthest next use) or window (as BagPipe).")
+  var policy: EvictionPolicy?
+  @Flag(help: "Keep all rows in memory and train one batch after the other, without planner or cache.")
+  var inMemory = false
+  @OptionGroup var output: FormatOption
+
+  func validate() throws {
+    if memory == nil, !inMemory {
+      throw ValidationError("give --memory SIZE (such as 4GiB), or --in-memory to keep all rows in memory")
+    }
+  }
+
+  func run() throws {
+    var settings: [String] = []
+    if let threads { settings.append("threads=\(threads)") }
+    if let epochs { settings.append("epochs=\(epochs)") }
+    if let policy { settings.append("policy=\(policy.rawValue)") }
+    let configuration = try options.read(extra: settings)
+    Interrupt.install()
+
+    let display = TrainingDisplay(format: output.format)
+    var request = TrainingRequest(
+      datasetPath: dataset, modelPath: out, configuration: configuration, memory: memory?.bytes)
+    request.isInMemory = inMemory
+    request.stop = Interrupt.stop
+    request.started = { display.start($0, configuration) }
+    request.progressed = { display.progress($0) }
+    let summary = try request.run()
+    try display.end(summary, model: out)
+  }
+}

@@ -1,0 +1,133 @@
+import Foundation
+import Primitives
+import Training
+
+/// What a training run writes: its plan and progress to standard error, its results to standard output.
+final class TrainingDisplay {
+  private let format: OutputFormat
+  private let line = ProgressLine()
+  private var previous: RunProgress?
+  private var batchesPerEpoch = 1
+
+  init(format: OutputFormat) { self.format = format }
+
+  /// One line of `--format json`. The last one has `status` and holds the totals of this run; those before hold what
+  /// came since the one before.
+  private struct Line: Encodable {
+    let status: String?
+    let epoch: Int
+    let batch: Int
+    let samples: Int
+    let samplesPerSecond: Double
+    let loss: Double
+    let hitRate: Double
+    let fetchedRows: Int
+    let overlayRows: Int
+    let initialRows: Int
+    let evictedRows: Int
+    let blocksRead: Int
+    let bytesWritten: Int
+    let commits: Int
+    let compactions: Int
+    let seconds: Double
+    let secondsWaitingForRows: Double
+    let secondsWaitingForCommit: Double
+
+    init(_ progress: RunProgress, since earlier: RunProgress?, status: String?) {
+      let counters = earlier.map { progress.counters.since($0.counters) } ?? progress.counters
+      self.status = status
+      epoch = max(0, progress.step) / progress.batchesPerEpoch + 1
+      batch = progress.step + 1
+      samples = counters.samples
+      seconds = progress.seconds - (earlier?.seconds ?? 0)
+      samplesPerSecond = seconds > 0 ? Double(samples) / seconds : 0
+      loss = counters.loss
+      hitRate = counters.hitRate
+      fetchedRows = counters.fetchedRows
+      overlayRows = counters.overlayRows
+      initialRows = counters.initialRows
+      evictedRows = counters.evictedRows
+      blocksRead = counters.blocksRead
+      bytesWritten = counters.bytesWritten
+      commits = counters.commits
+      compactions = counters.compactions
+      secondsWaitingForRows = progress.secondsWaitingForRows - (earlier?.secondsWaitingForRows ?? 0)
+      secondsWaitingForCommit = progress.secondsWaitingForCommit - (earlier?.secondsWaitingForCommit ?? 0)
+    }
+  }
+
+  func start(_ start: RunStart, _ configuration: Configuration) {
+    printError(configuration.text.split(separator: "\n").map { "  " + $0 }.joined(separator: "\n"))
+    if let memory = start.memory {
+      printError("memory: \(ByteSize.format(memory.total)) of \(ByteSize.format(memory.budget))")
+      for part in memory.split {
+        printError("  \(part.name): \(ByteSize.format(part.bytes))")
+      }
+      printError(
+        "  cache for \(grouped(memory.cacheRows)) rows, lookahead \(memory.lookahead)"
+          + (memory.lookahead < configuration.run.lookahead
+            ? " (of \(configuration.run.lookahead): more does not fit)" : ""))
+    }
+    if let difference = start.machineDifference {
+      printError("warning: \(difference); results may differ from an uninterrupted run in the last bits")
+    }
+    if start.firstStep > 0 {
+      printError(
+        "going on after batch \(grouped(start.firstStep)) of \(grouped(start.endStep))"
+          + " (epoch \(start.firstStep / start.batchesPerEpoch + 1))")
+    }
+    batchesPerEpoch = start.batchesPerEpoch
+  }
+
+  func progress(_ progress: RunProgress) {
+    let recent = Line(progress, since: previous, status: nil)
+    previous = progress
+    if format == .json { try? printJSON(recent) }
+    let left = Double(progress.endStep - progress.step - 1) / max(1, Double(progress.counters.batches))
+    line.show(
+      "epoch \(recent.epoch), batch \(grouped(progress.step % batchesPerEpoch + 1)) of \(grouped(batchesPerEpoch)),"
+        + " \(grouped(Int(recent.samplesPerSecond))) samples/s, loss \(fixed(recent.loss, 4)),"
+        + " hit rate \(fixed(100 * recent.hitRate, 2))%, \(duration(left * progress.seconds)) left")
+  }
+
+  func end(_ summary: RunSummary, model: String) throws {
+    line.clear()
+    let total = Line(summary.progress, since: nil, status: status(summary.end))
+    if format == .json { return try printJSON(total) }
+    let counters = summary.progress.counters
+    switch summary.end {
+    case .alreadyFinished:
+      printLine("\(model) has finished its \(grouped(total.batch)) batches; give --epochs to go on")
+      return
+    case .interrupted:
+      printLine(
+        "stopped after batch \(grouped(total.batch)); everything is committed, run the same command to go on")
+    case .finished:
+      printLine("\(model) is trained: \(grouped(total.batch)) batches")
+    }
+    printTable([
+      ("samples", grouped(total.samples)),
+      ("samples/s", grouped(Int(total.samplesPerSecond))),
+      ("loss", fixed(total.loss, 5)),
+      ("hit rate", fixed(100 * total.hitRate, 2) + "%"),
+      ("fetched rows", grouped(total.fetchedRows)),
+      ("blocks read", grouped(total.blocksRead)),
+      ("commits", grouped(total.commits)),
+      ("compactions", grouped(total.compactions)),
+      ("written", ByteSize.format(counters.bytesWritten)),
+      (
+        "waited",
+        "\(fixed(total.secondsWaitingForRows, 1)) s for rows, \(fixed(total.secondsWaitingForCommit, 1)) s for commits,"
+          + " of \(fixed(total.seconds, 1)) s"
+      ),
+    ])
+  }
+
+  private func status(_ end: RunSummary.End) -> String {
+    switch end {
+    case .finished: "finished"
+    case .alreadyFinished: "already_finished"
+    case .interrupted: "interrupted"
+    }
+  }
+}
