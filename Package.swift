@@ -69,7 +69,7 @@ let package = Package(
       name: "IngestTests", dependencies: ["Primitives", "BatchStore", "Ingest", "TestSupport"],
       swiftSettings: shared),
     .testTarget(
-      name: "TableStoreTests", dependencies: ["Primitives", "TableStore", "TestSupport"],
+      name: "TableStoreTests", dependencies: ["Primitives", "TableStore", "TestSupport", "CLMDB"],
       swiftSettings: shared),
     .testTarget(
       name: "TrainingTests",

@@ -45,6 +45,9 @@ extension ModelStore {
           into: value, key: key, geometry, keys: keys, order: order + start, count: length, rows: rows)
         written += size
       }
+      if let replaced = try transaction.get(databases.meta, Record.dense.key) {
+        try environment.checkPageHeader(of: replaced)
+      }
       let state = CommitState(commit: number, cursor: cursor, denseBytes: dense.count)
       written += try Self.putState(state, dense: dense, databases, transaction)
       return CommitResult(commit: number, chunks: chunkCount, bytesWritten: written)

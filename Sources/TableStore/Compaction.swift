@@ -119,6 +119,7 @@ public final class Compaction {
     let database = store.databases.tables[number.table]
     let bytes = UnsafeMutableRawBufferPointer(start: block.base, count: geometry.blockBytes)
     if let stored = try transaction.get(database, UInt64(number.row)) {
+      try store.environment.checkPageHeader(of: stored)
       try Block.verify(stored, number, geometry, store.layout, path: store.path)
       bytes.copyMemory(from: stored)
     } else {
@@ -139,6 +140,7 @@ public final class Compaction {
   private func deleteChunks(_ transaction: borrowing WriteTransaction) throws {
     let cursor = try Cursor(transaction.handle, store.databases.chunks, path: store.path)
     while let found = try cursor.move(MDB_FIRST, path: store.path), Chunk.commit(of: found.key) <= through {
+      try store.environment.checkPageHeader(of: found.value)
       try check(mdb_cursor_del(cursor.handle, 0), "delete a chunk", path: store.path)
     }
   }

@@ -37,8 +37,8 @@ public struct ModelDigest: ~Copyable {
     changedRows += 1
   }
 
-  /// Ends the digest: 32 hexadecimal digits.
-  public consuming func finish(dense: UnsafeRawBufferPointer, cursor: UInt64) -> String {
+  /// Ends the digest, after which nothing is added: 32 hexadecimal digits.
+  public mutating func finish(dense: UnsafeRawBufferPointer, cursor: UInt64) -> String {
     // No row has this key, so rows and what follows cannot be mistaken for each other.
     fingerprint.update(UInt64.max)
     fingerprint.update(UInt64(dense.count))

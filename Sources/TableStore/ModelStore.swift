@@ -71,6 +71,7 @@ public final class ModelStore: @unchecked Sendable {
   public static func exists(at path: String) throws -> Bool {
     guard try hasData(path) else { return false }
     let environment = try Environment(path: path, readOnly: true)
+    try TreeCheck.run(environment)
     return try Databases.open(in: environment) != nil
   }
 
@@ -93,6 +94,7 @@ public final class ModelStore: @unchecked Sendable {
 
   private static func open(_ path: String, readOnly: Bool, lock: TrainerLock?) throws -> ModelStore {
     let environment = try Environment(path: path, readOnly: readOnly)
+    try TreeCheck.run(environment)
     guard let found = try Databases.open(in: environment) else { throw noModel(path) }
     return ModelStore(environment, found.databases, layout: found.layout, header: found.header, lock: lock)
   }

@@ -16,6 +16,7 @@ import Primitives
 final class Environment: @unchecked Sendable {
   let handle: OpaquePointer
   let path: String
+  private let pageBytes: UInt
 
   /// Tables that one model may have; LMDB sizes each transaction by it (about 50 bytes a table).
   static let maximumTables = 1024
@@ -30,6 +31,7 @@ final class Environment: @unchecked Sendable {
   init(path: String, readOnly: Bool) throws {
     var flags = UInt32(MDB_NORDAHEAD | MDB_NOTLS | MDB_NOMEMINIT)
     if readOnly { flags |= UInt32(MDB_RDONLY) }
+    try Self.checkMetaPages(path)
     var mapSize = Self.largestMap
     while true {
       var created: OpaquePointer?
@@ -49,9 +51,46 @@ final class Environment: @unchecked Sendable {
       mapSize /= 2
     }
     self.path = path
+    var statistics = MDB_stat()
+    mdb_env_stat(handle, &statistics)
+    pageBytes = UInt(statistics.ms_psize)
+  }
+
+  /// Throws if there is a data file that LMDB must not map.
+  private static func checkMetaPages(_ path: String) throws {
+    let descriptor = Glibc.open(path + "/data.mdb", O_RDONLY | O_CLOEXEC)
+    if descriptor < 0 {
+      if errno == ENOENT { return }
+      throw failure(errno, attempt: "open data.mdb", path: path)
+    }
+    defer { close(descriptor) }
+    var status = stat()
+    guard fstat(descriptor, &status) == 0 else { throw failure(errno, attempt: "read data.mdb", path: path) }
+    // LMDB takes an empty file for a new one.
+    if status.st_size > 0 { _ = try MetaPage.readBoth(descriptor, path: path) }
   }
 
   deinit { mdb_env_close(handle) }
+
+  /// Throws if the header of the page run that holds `value` is damaged.
+  ///
+  /// LMDB believes that header when it replaces or deletes the value, and would free pages that are in use. `value`
+  /// is one that the running transaction has not written.
+  func checkPageHeader(of value: UnsafeRawBufferPointer) throws {
+    let address = UInt(bitPattern: value.baseAddress)
+    let headerBytes = UInt(Geometry.pageHeaderBytes)
+    // Elsewhere in a page lie values that are too small for pages of their own.
+    guard address & (pageBytes - 1) == headerBytes,
+      let header = UnsafeRawPointer(bitPattern: address - headerBytes)
+    else { return }
+    let flags = header.loadUnaligned(fromByteOffset: 10, as: UInt16.self)
+    let pages = header.loadUnaligned(fromByteOffset: 12, as: UInt32.self)
+    let overflowFlag: UInt16 = 0x04
+    guard flags == overflowFlag, UInt(pages) == (UInt(value.count) + headerBytes + pageBytes - 1) / pageBytes
+    else {
+      throw ChanterError(.corrupt, "the page header of a value is damaged; " + restoreAdvice, path: path)
+    }
+  }
 
   /// Frees the reader slots that killed processes left behind, which would keep old pages from being reused.
   func clearStaleReaders() throws {
