@@ -64,7 +64,7 @@ let package = Package(
     .testTarget(name: "PrimitivesTests", dependencies: ["Primitives"], swiftSettings: shared),
     .testTarget(
       name: "BatchStoreTests", dependencies: ["Primitives", "BatchStore", "TestSupport"],
-      swiftSettings: shared),
+      exclude: ["Golden"], swiftSettings: shared),
     .testTarget(
       name: "IngestTests", dependencies: ["Primitives", "BatchStore", "Ingest", "TestSupport"],
       swiftSettings: shared),

@@ -100,9 +100,9 @@ public final class DatasetWriter {
       tables: tables, denseCount: denseCount, batchSize: batchSize, vocabularyIdentity: vocabulary,
       batchingIdentity: batching.hex, hasVocabulary: vocabularyIdentity != nil, train: trainPart,
       holdout: holdoutPart)
-    try manifest.write(to: output.file(Manifest.fileName))
+    let sealed = try manifest.write(to: output.file(Manifest.fileName))
     try output.publish()
-    return manifest
+    return sealed
   }
 
   private func identityWithoutVocabulary() -> String {

@@ -66,12 +66,14 @@ public struct Manifest: Codable, Equatable, Sendable {
     return fingerprint.hex
   }
 
-  func write(to path: String) throws {
+  /// Writes the manifest with its checksum and returns it in that form.
+  func write(to path: String) throws -> Manifest {
     var sealed = self
     sealed.checksum = try computedChecksum()
     let file = try File(creating: path)
     try sealed.encoded().withUnsafeBytes { try file.write($0) }
     try file.synchronize()
+    return sealed
   }
 
   static func read(from path: String) throws -> Manifest {

@@ -40,27 +40,25 @@ public final class PendingOutput {
           path: directory)
       }
     }
-    let markerPath = "\(directory)/\(Self.markerName)"
-    marker = open(markerPath, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0o644)
-    guard marker >= 0 else { throw File.failure("cannot create", markerPath) }
-    guard flock(marker, LOCK_EX | LOCK_NB) == 0 else {
-      close(marker)
-      throw ChanterError(.exists, "another process is writing this output; wait for it", path: trimmed)
+    marker = try Self.lock(directory: directory, output: trimmed)
+    try clear()
+  }
+
+  /// Opens and locks the marker, which is then known to lie in `directory` still.
+  private static func lock(directory: String, output: String) throws -> Int32 {
+    let path = "\(directory)/\(markerName)"
+    let descriptor = open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0o644)
+    guard descriptor >= 0 else { throw File.failure("cannot create", path) }
+    // The directory may have been published or cleared between opening and locking its marker.
+    var opened = stat()
+    var named = stat()
+    guard flock(descriptor, LOCK_EX | LOCK_NB) == 0, fstat(descriptor, &opened) == 0,
+      stat(path, &named) == 0, opened.st_ino == named.st_ino, !File.exists(output)
+    else {
+      close(descriptor)
+      throw ChanterError(.exists, "another process is writing this output; wait for it", path: output)
     }
-    do {
-      // The directory may have been published or cleared between opening and locking its marker.
-      var opened = stat()
-      var named = stat()
-      guard fstat(marker, &opened) == 0, stat(markerPath, &named) == 0, opened.st_ino == named.st_ino,
-        !File.exists(trimmed)
-      else {
-        throw ChanterError(.exists, "another process is writing this output; wait for it", path: trimmed)
-      }
-      try clear()
-    } catch {
-      close(marker)
-      throw error
-    }
+    return descriptor
   }
 
   deinit {
