@@ -119,13 +119,12 @@ struct MemoryNeeds {
   /// The least budget that holds so many batches ahead.
   func minimum(lookahead: Int) -> Int { total(least(lookahead: lookahead)) }
 
-  /// Spends `budget`: first the largest lookahead up to `wanted` that fits, then a share each for commits, overlay and
-  /// compaction, and all the rest for the cache, since memory for rows saves the most reads.
+  /// Spends `budget`: first the lookahead, then a share each for commits, overlay and compaction, and all the rest for the
+  /// cache.
   ///
   /// - Throws: `.budget` if it is below `minimum`.
   func plan(budget: Int, wantedLookahead: Int) throws -> MemoryPlan {
-    var lookahead = wantedLookahead
-    while lookahead > 1, total(least(lookahead: lookahead)) > budget { lookahead = (lookahead + 1) / 2 }
+    let lookahead = lookahead(wanted: wantedLookahead, budget: budget)
     var sizes = least(lookahead: lookahead)
     let needed = total(sizes)
     guard needed <= budget else {
@@ -147,6 +146,18 @@ struct MemoryNeeds {
     return MemoryPlan(
       budget: budget, lookahead: sizes.lookahead, cacheRows: sizes.cacheRows, overlayRows: sizes.overlayRows,
       commitRows: sizes.commitRows, compactionBlocks: sizes.compactionBlocks, split: split(sizes))
+  }
+
+  /// The largest lookahead up to `wanted` whose least sizes leave a quarter of the budget for longer commits and a larger
+  /// cache: rows kept save more than batches planned far ahead.
+  private func lookahead(wanted: Int, budget: Int) -> Int {
+    var low = 1
+    var high = wanted
+    while low < high {
+      let middle = (low + high + 1) / 2
+      if total(least(lookahead: middle)) <= budget / 4 * 3 { low = middle } else { high = middle - 1 }
+    }
+    return low
   }
 
   /// Raises one size as far as `bytes` more allow, by bisection: tables with power-of-two sizes make the cost uneven.

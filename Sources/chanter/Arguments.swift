@@ -1,4 +1,5 @@
 public import ArgumentParser
+public import BatchStore
 public import Lookahead
 import Primitives
 import Training
@@ -17,6 +18,7 @@ enum OutputFormat: String, ExpressibleByArgument, CaseIterable {
   case text, json
 }
 
+extension Split: ExpressibleByArgument {}
 extension EvictionPolicy: ExpressibleByArgument {}
 
 struct FormatOption: ParsableArguments {

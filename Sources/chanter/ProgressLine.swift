@@ -6,11 +6,18 @@ final class ProgressLine {
   private let clock = ContinuousClock()
   private var last: ContinuousClock.Instant?
   private var isDrawn = false
+  private let start = ContinuousClock.now
+  /// What takes less says nothing.
+  private static let silence = Duration.seconds(1)
+  private static let redrawInterval = Duration.milliseconds(100)
   private static let interval = Duration.seconds(5)
 
   func show(_ text: String) {
     let now = clock.now
+    guard now - start >= Self.silence else { return }
     if isTerminal {
+      if let last, now - last < Self.redrawInterval { return }
+      last = now
       FileHandle.standardError.write(Data("\r\u{1B}[K\(text)".utf8))
       isDrawn = true
     } else if last.map({ now - $0 >= Self.interval }) ?? true {

@@ -1,0 +1,64 @@
+import ArgumentParser
+import BatchStore
+import Foundation
+import Ingest
+import Primitives
+import Training
+
+struct Predict: ParsableCommand {
+  static let configuration = CommandConfiguration(
+    abstract: "Write the predicted probability of each sample, one a line, in input order.",
+    discussion: """
+      The input is a log in the layout that the model was trained on (its label column may be left out), or a dataset,
+      whose training part comes first. Each probability is written with as many digits as tell it apart, and is the same
+      bits that `chanter evaluate` scores. While it reads, the model's file grows by what a trainer writes meanwhile.
+
+      Examples:
+        chanter predict clicks.model new.tsv > probabilities.txt
+        chanter predict clicks.model clicks.dataset --split holdout --out probabilities.txt
+        zcat new.tsv.gz | chanter predict clicks.model -
+      """)
+
+  @Argument(help: "Model made by train.") var model: String
+  @Argument(help: "Log file (- is standard input) or dataset.") var input: String
+  @Option(help: "File to write; must not exist. Standard output if it is left out.") var out: String?
+  @Option(help: "One part of a dataset instead of both: train or holdout.") var split: Split?
+  @Option(help: "Bytes that scoring may take (default 512MiB, or the least that works).") var memory:
+    MemorySize?
+  @Option(help: "Compute threads (default: one for each core).") var threads = 0
+
+  /// Samples scored at once from a log.
+  private static let batchSize = 2048
+
+  func run() throws {
+    let scorer = try Scorer(modelPath: model, threads: threads)
+    let writer = try LineWriter(path: out)
+    let line = ProgressLine()
+    var rate = PhaseRate()
+    var done = 0
+    let shows = out != nil || isatty(STDOUT_FILENO) == 0
+    func write(_ batch: Batch, _ scores: UnsafePointer<Float>) throws {
+      for sample in 0..<batch.sampleCount { try writer.write("\(scores[sample])\n") }
+      done += batch.sampleCount
+      if shows { line.show(rate.describe("predicting", done: done, total: 0)) }
+    }
+    if FileManager.default.fileExists(atPath: input + "/.") {
+      let dataset = try Dataset(opening: input)
+      for part in split.map({ [$0] }) ?? [.train, .holdout] {
+        try scorer.score(dataset, split: part, memory: memory?.bytes, write)
+      }
+    } else {
+      if split != nil { throw ValidationError("--split: \(input) is not a dataset") }
+      // Used on one thread at a time: here, then on the thread that decodes.
+      nonisolated(unsafe) let encoder = try RawEncoder(
+        input, vocabulary: scorer.vocabulary(), maximumSamples: Self.batchSize)
+      let layout = encoder.layout
+      try scorer.score(
+        layout: layout, readerBytes: layout.bytes, memory: memory?.bytes,
+        largestUnion: { $0 * layout.maximumUniqueRows },
+        decode: { _, batch in try encoder.next(into: batch) },
+        write)
+    }
+    try writer.finish()
+  }
+}

@@ -1,0 +1,119 @@
+import ArgumentParser
+import BatchStore
+import Foundation
+import Ingest
+import Primitives
+
+struct Preprocess: ParsableCommand {
+  static let configuration = CommandConfiguration(
+    abstract:
+      "Turn a click log into a dataset: numbered rows, compressed batches, and when each row is used next.",
+    discussion: """
+      Reads Criteo's layout: label, 13 integers, 26 hexadecimal values, separated by tabs, no header; fields may be empty.
+      Values are numbered from the training part only. A value seen less than --min-count times shares a row with
+      the unseen ones. The held-out part is the end of the log.
+
+      Examples:
+        chanter preprocess clicks.tsv --out clicks.dataset
+        chanter preprocess day_0.tsv day_1.tsv --out days.dataset --batch-size 4096 --min-count 2
+        zcat clicks.tsv.gz | chanter preprocess - --out clicks.dataset
+      """)
+
+  @Argument(help: "Log files in the order of their samples; - is standard input.") var inputs: [String]
+  @Option(help: "The dataset: a directory that is made.") var out: String
+  @Option(help: "Samples of a batch.") var batchSize = 2048
+  @Option(help: "Share of the samples, from the end, that is held out.") var holdout = 0.1
+  @Option(help: "Least training samples that a value needs for a row of its own.") var minCount = 1
+  @OptionGroup var output: FormatOption
+
+  func validate() throws {
+    if !(1...Manifest.maximumBatchSize).contains(batchSize) {
+      throw ValidationError("--batch-size: expected 1 to \(Manifest.maximumBatchSize)")
+    }
+    if !(holdout >= 0 && holdout < 1) { throw ValidationError("--holdout: expected at least 0 and below 1") }
+    if minCount < 1 { throw ValidationError("--min-count: expected at least 1") }
+    if inputs.count(where: { $0 == "-" }) > 1 {
+      throw ValidationError("standard input (-) can be read only once")
+    }
+  }
+
+  private struct Table: Encodable {
+    let name: String
+    let rows: Int
+  }
+
+  private struct Result: Encodable {
+    let trainSamples: Int
+    let trainBatches: Int
+    let holdoutSamples: Int
+    let holdoutBatches: Int
+    let rows: Int
+    let tables: [Table]
+    let bytes: Int
+    let labelMean: Double
+    let holdoutUnseenShare: Double
+    let vocabulary: String
+    let batching: String
+  }
+
+  func run() throws {
+    var options = PreprocessOptions(inputs: inputs, output: out)
+    options.batchSize = batchSize
+    options.holdout = holdout
+    options.minimumCount = minCount
+    let line = ProgressLine()
+    var rate = PhaseRate()
+    let report = try preprocess(options) { progress in
+      line.show(rate.describe(progress.phase.rawValue, done: progress.done, total: progress.total))
+    }
+    line.clear()
+    let manifest = report.manifest
+    let rows = manifest.tables.reduce(0) { $0 + Int($1.rows) }
+    switch output.format {
+    case .json:
+      try printJSON(
+        Result(
+          trainSamples: manifest.train.samples, trainBatches: manifest.train.batches,
+          holdoutSamples: manifest.holdout.samples, holdoutBatches: manifest.holdout.batches, rows: rows,
+          tables: manifest.tables.map { Table(name: $0.name, rows: Int($0.rows)) }, bytes: report.bytes,
+          labelMean: manifest.train.labelMean, holdoutUnseenShare: report.unseenShare,
+          vocabulary: manifest.vocabularyIdentity, batching: manifest.batchingIdentity))
+    case .text:
+      printTable([
+        (
+          "training",
+          "\(grouped(manifest.train.samples)) samples in \(grouped(manifest.train.batches)) batches"
+        ),
+        (
+          "held out",
+          "\(grouped(manifest.holdout.samples)) samples in \(grouped(manifest.holdout.batches)) batches"
+        ),
+        ("rows", "\(grouped(rows)) in \(manifest.tables.count) tables"),
+        ("label mean", fixed(manifest.train.labelMean, 4)),
+        ("unseen in held out", fixed(100 * report.unseenShare, 2) + "% of the values"),
+        (
+          "on disk",
+          "\(ByteSize.format(report.bytes)), \(fixed(Double(report.bytes) / Double(manifest.samples), 1)) bytes a sample"
+        ),
+      ])
+    }
+  }
+}
+
+/// Done, rate and time left of a phase of known or unknown length.
+struct PhaseRate {
+  private var phase = ""
+  private var start = ContinuousClock.now
+
+  mutating func describe(_ name: String, done: Int, total: Int) -> String {
+    if name != phase {
+      phase = name
+      start = .now
+    }
+    let seconds = (ContinuousClock.now - start) / .seconds(1)
+    let rate = seconds > 0 ? Double(done) / seconds : 0
+    guard total > 0 else { return "\(name): \(grouped(done)), \(grouped(Int(rate)))/s" }
+    let left = rate > 0 ? duration(Double(total - done) / rate) : "?"
+    return "\(name): \(grouped(done)) of \(grouped(total)), \(grouped(Int(rate)))/s, \(left) left"
+  }
+}
