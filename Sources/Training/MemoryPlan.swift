@@ -148,14 +148,15 @@ struct MemoryNeeds {
       commitRows: sizes.commitRows, compactionBlocks: sizes.compactionBlocks, split: split(sizes))
   }
 
-  /// The largest lookahead up to `wanted` whose least sizes leave a quarter of the budget for longer commits and a larger
-  /// cache: rows kept save more than batches planned far ahead.
+  /// The largest lookahead up to `wanted` whose least sizes take at most half of what the budget has above the minimum; the
+  /// rest is for longer commits and a larger cache, since rows kept save more than batches planned far ahead.
   private func lookahead(wanted: Int, budget: Int) -> Int {
+    let limit = minimum + max(0, budget - minimum) / 2
     var low = 1
     var high = wanted
     while low < high {
       let middle = (low + high + 1) / 2
-      if total(least(lookahead: middle)) <= budget / 4 * 3 { low = middle } else { high = middle - 1 }
+      if total(least(lookahead: middle)) <= limit { low = middle } else { high = middle - 1 }
     }
     return low
   }
