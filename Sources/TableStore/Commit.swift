@@ -28,30 +28,39 @@ extension ModelStore {
     try environment.write { transaction in
       let last = try StateRecord.read(transaction.get(databases.meta, Record.state.key), path: path)
       let number = last.commit + 1
-      let chunkCount = (count + geometry.rowsPerChunk - 1) / geometry.rowsPerChunk
-      guard number <= Chunk.largestCommit, chunkCount <= 1 << Chunk.sequenceBits else {
-        throw ChanterError(.broken, "commit \(number) with \(count) rows is beyond the format", path: path)
-      }
-      var written = 0
-      let cursorOfChunks = try Cursor(transaction.handle, databases.chunks, path: path)
-      for sequence in 0..<chunkCount {
-        let start = sequence * geometry.rowsPerChunk
-        let length = min(geometry.rowsPerChunk, count - start)
-        let key = Chunk.key(commit: number, sequence: UInt64(sequence))
-        let size = Chunk.byteCount(rows: length, geometry)
-        let value = try cursorOfChunks.append(
-          key, count: size, "append chunk \(sequence) of commit \(number)", path: path)
-        Chunk.write(
-          into: value, key: key, geometry, keys: keys, order: order + start, count: length, rows: rows)
-        written += size
-      }
+      let (chunks, chunkBytes) = try appendChunks(
+        commit: number, keys: keys, order: order, count: count, rows: rows, transaction)
       if let replaced = try transaction.get(databases.meta, Record.dense.key) {
         try environment.checkPageHeader(of: replaced)
       }
       let state = CommitState(commit: number, cursor: cursor, denseBytes: dense.count)
-      written += try Self.putState(state, dense: dense, databases, transaction)
-      return CommitResult(commit: number, chunks: chunkCount, bytesWritten: written)
+      let recordBytes = try Self.putState(state, dense: dense, databases, transaction)
+      return CommitResult(commit: number, chunks: chunks, bytesWritten: chunkBytes + recordBytes)
     }
+  }
+
+  private func appendChunks(
+    commit number: UInt64, keys: UnsafePointer<RowKey>, order: UnsafePointer<UInt32>, count: Int,
+    rows: UnsafePointer<Float>, _ transaction: borrowing WriteTransaction
+  ) throws -> (chunks: Int, bytes: Int) {
+    let chunkCount = (count + geometry.rowsPerChunk - 1) / geometry.rowsPerChunk
+    guard number <= Chunk.largestCommit, chunkCount <= 1 << Chunk.sequenceBits else {
+      throw ChanterError(.broken, "commit \(number) with \(count) rows is beyond the format", path: path)
+    }
+    var written = 0
+    let cursor = try Cursor(transaction.handle, databases.chunks, path: path)
+    for sequence in 0..<chunkCount {
+      let start = sequence * geometry.rowsPerChunk
+      let length = min(geometry.rowsPerChunk, count - start)
+      let key = Chunk.key(commit: number, sequence: UInt64(sequence))
+      let size = Chunk.byteCount(rows: length, geometry)
+      let value = try cursor.append(
+        key, count: size, "append chunk \(sequence) of commit \(number)", path: path)
+      Chunk.write(
+        into: value, key: key, geometry, keys: keys, order: order + start, count: length, rows: rows)
+      written += size
+    }
+    return (chunkCount, written)
   }
 }
 

@@ -110,9 +110,11 @@ final class Environment: @unchecked Sendable {
     var begun: OpaquePointer?
     try check(mdb_txn_begin(handle, nil, 0, &begun), "begin a write transaction", path: path)
     guard let begun else { throw ChanterError(.broken, "LMDB gave no transaction", path: path) }
+    // A constant of its own: with the value made in the call, the optimiser of Swift 6.3.1 crashes.
+    let transaction = WriteTransaction(handle: begun, path: path)
     let result: Result
     do {
-      result = try body(WriteTransaction(handle: begun, path: path))
+      result = try body(transaction)
     } catch {
       mdb_txn_abort(begun)
       throw error
