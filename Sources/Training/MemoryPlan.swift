@@ -119,6 +119,14 @@ struct MemoryNeeds {
   /// The least budget that holds so many batches ahead.
   func minimum(lookahead: Int) -> Int { total(least(lookahead: lookahead)) }
 
+  /// A budget between the least for a lookahead (`share` 0) and one with room for every row beside it (1).
+  func budget(lookahead: Int, share: Double) -> Int {
+    var sizes = least(lookahead: lookahead)
+    let least = total(sizes)
+    sizes.cacheRows = allRows
+    return least + Int(Double(total(sizes) - least) * share)
+  }
+
   /// Spends `budget`: first the lookahead, then a share each for commits, overlay and compaction, and all the rest for the
   /// cache.
   ///

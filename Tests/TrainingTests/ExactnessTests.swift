@@ -1,5 +1,7 @@
 import BatchStore
 import Foundation
+import Lookahead
+import Models
 import Primitives
 import TestSupport
 import Testing
@@ -12,15 +14,114 @@ import Testing
     try withTemporaryDirectory { directory in
       let path = directory.appendingPathComponent("data").path
       try SmallDataset.write(to: path, batches: 40, batchSize: 32)
+      // 70 batches are one epoch and most of a second.
       let request = VerificationRequest(
         datasetPath: path, configuration: SmallDataset.configuration(rows: rows, dense: dense, lookahead: 8),
         batches: 70)
       let report = try request.run()
       #expect(report.runs.count == 18)
+      #expect(Set(report.runs.map(\.threads)) == [1, 2, 3])
       for run in report.runs {
         #expect(run.difference == nil)
         #expect(run.digest == report.digest)
       }
+    }
+  }
+
+  @Test(arguments: [1, 2, 6], EvictionPolicy.allCases)
+  func randomNextUsesChangeNothingButSpeed(lookahead: Int, policy: EvictionPolicy) throws {
+    try withTemporaryDirectory { directory in
+      let path = directory.appendingPathComponent("data").path
+      try SmallDataset.write(to: path, batches: 30, batchSize: 32)
+      var configuration = SmallDataset.configuration(lookahead: lookahead)
+      configuration.run.policy = policy
+      let harness = try Harness(path, configuration, commitInterval: 4)
+      let random = CounterRandom(seed: 4, stream: 44)
+      let model = directory.appendingPathComponent("model").path
+      let counters = try harness.train(
+        model, until: 60,
+        nextUses: { step, batch in
+          for position in 0..<batch.uniqueCount {
+            batch.nextUse[position] = UInt16(truncatingIfNeeded: random.bits(UInt64(step << 20 | position)))
+          }
+        })
+      #expect(counters.evictedRows > 0 && counters.overlayRows > 0)
+      #expect(try Harness.digest(model) == harness.plainDigest(60))
+    }
+  }
+
+  @Test func aDifferenceIsFoundAndNamed() throws {
+    try withTemporaryDirectory { directory in
+      let path = directory.appendingPathComponent("data").path
+      try SmallDataset.write(to: path, batches: 12, batchSize: 16)
+      let harness = try Harness(path, SmallDataset.configuration())
+      let trace = directory.appendingPathComponent("trace").path
+      let recorder = try TraceFile(creating: trace)
+      try harness.train(
+        directory.appendingPathComponent("a").path, until: 12, observer: { try recorder.record($0) })
+      // One bit of the state of one row, at batch 7.
+      let comparer = try TraceFile(reading: trace, tables: SmallDataset.tables.map(\.name))
+      var damaged: RowKey = 0
+      try harness.train(
+        directory.appendingPathComponent("b").path, until: 12,
+        observer: { step in
+          if step.step == 7 {
+            let position = step.batch.uniqueCount / 2
+            damaged = step.batch.keys[position]
+            let row = step.input.rows + Int(step.input.slots[position]) * step.input.rowFloats
+            row[0] = Float(bitPattern: row[0].bitPattern ^ 1)
+          }
+          try comparer.compare(step)
+        })
+      #expect(
+        comparer.difference == "batch 7, table \(SmallDataset.tables[damaged.table].name), row \(damaged.row)"
+      )
+    }
+  }
+
+  @Test func theRunCountsWhatAPlanAlonePromises() throws {
+    try withTemporaryDirectory { directory in
+      let path = directory.appendingPathComponent("data").path
+      try SmallDataset.write(to: path, batches: 50, batchSize: 32)
+      let harness = try Harness(
+        path, SmallDataset.configuration(lookahead: 3), commitInterval: 5)
+      let counters = try harness.train(directory.appendingPathComponent("model").path, until: 100)
+
+      var planner = Planner(harness.needs.planner(harness.plan), firstStep: 0)
+      let plan = StepPlan(maximumUniqueRows: harness.setup.batchLayout.maximumUniqueRows)
+      let freeze = FreezePlan(commitRows: harness.plan.commitRows)
+      let reader = try harness.dataset.reader(.train)
+      let batch = Batch(layout: reader.layout)
+      var expected = RunCounters()
+      for step in 0..<100 {
+        try reader.read(step % 50, into: batch)
+        try planner.plan(
+          BatchAccess(
+            count: batch.uniqueCount, keys: batch.keys.base, nextUses: batch.nextUse.base,
+            firstTouches: batch.firstTouch.base), into: plan)
+        while planner.readyFreeze() != nil {
+          planner.takeFreeze(into: freeze)
+          expected.commits += 1
+        }
+        expected.batches += 1
+        expected.samples += batch.sampleCount
+        expected.uniqueRows += plan.uniqueCount
+        expected.fetchedRows += plan.fetchedCount
+        expected.overlayRows += plan.overlayCount
+        expected.initialRows += plan.initialCount
+        expected.evictedRows += plan.evictedCount
+        expected.blocksRead += plan.blockCount
+      }
+      planner.finish()
+      while planner.readyFreeze(atEnd: true) != nil {
+        planner.takeFreeze(into: freeze)
+        expected.commits += 1
+      }
+      expected.lossSum = counters.lossSum
+      expected.bytesWritten = counters.bytesWritten
+      expected.compactions = counters.compactions
+      #expect(counters == expected)
+      #expect(counters.evictedRows > 0 && counters.blocksRead > 0 && counters.compactions > 0)
     }
   }
 }

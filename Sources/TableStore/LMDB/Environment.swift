@@ -79,8 +79,9 @@ final class Environment: @unchecked Sendable {
   func checkPageHeader(of value: UnsafeRawBufferPointer) throws {
     let address = UInt(bitPattern: value.baseAddress)
     let headerBytes = UInt(Geometry.pageHeaderBytes)
-    // Elsewhere in a page lie values that are too small for pages of their own.
-    guard address & (pageBytes - 1) == headerBytes,
+    // A value of up to half a page may lie inside an index page, which a write transaction may have copied to anywhere
+    // in memory, so its address tells nothing.
+    guard UInt(value.count) > pageBytes / 2, address & (pageBytes - 1) == headerBytes,
       let header = UnsafeRawPointer(bitPattern: address - headerBytes)
     else { return }
     let flags = header.loadUnaligned(fromByteOffset: 10, as: UInt16.self)

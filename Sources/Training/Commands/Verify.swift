@@ -66,8 +66,8 @@ extension VerificationRequest {
   private struct Variant {
     let lookahead: Int
     let policy: EvictionPolicy
-    /// The budget is the least for this lookahead times this.
-    let budgetFactor: Double
+    /// Where the budget lies between the least for this lookahead and room for every row.
+    let budgetShare: Double
     let threads: Int
     let commitInterval: Int
     let isResumed: Bool
@@ -78,11 +78,11 @@ extension VerificationRequest {
     var result: [Variant] = []
     for lookahead in Set([1, 3, configuration.run.lookahead]).sorted() {
       for policy in EvictionPolicy.allCases {
-        for budgetFactor in [1, 1.3, 8] {
+        for budgetShare in [0, 0.05, 1] {
           let turn = result.count
           result.append(
             Variant(
-              lookahead: lookahead, policy: policy, budgetFactor: budgetFactor, threads: turn % 3 + 1,
+              lookahead: lookahead, policy: policy, budgetShare: budgetShare, threads: turn % 3 + 1,
               commitInterval: [64, 5, 16][turn % 3], isResumed: turn % 2 == 1))
         }
       }
@@ -114,7 +114,7 @@ extension VerificationRequest {
     configuration.run.threads = variant.threads
     let setup = try TrainingSetup(dataset: dataset, configuration: configuration)
     let needs = setup.memoryNeeds(run: configuration.run, commitInterval: variant.commitInterval)
-    let budget = Int(Double(needs.minimum(lookahead: variant.lookahead)) * variant.budgetFactor)
+    let budget = needs.budget(lookahead: variant.lookahead, share: variant.budgetShare)
     let plan = try needs.plan(budget: budget, wantedLookahead: variant.lookahead)
     let workers = WorkerPool(threadCount: variant.threads)
     let comparer = try TraceFile(reading: trace, tables: setup.rowLayout.tables.map(\.name))
