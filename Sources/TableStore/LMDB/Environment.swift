@@ -58,7 +58,7 @@ final class Environment: @unchecked Sendable {
 
   /// Throws if there is a data file that LMDB must not map.
   private static func checkMetaPages(_ path: String) throws {
-    let descriptor = Glibc.open(path + "/data.mdb", O_RDONLY | O_CLOEXEC)
+    let descriptor = open(path + "/data.mdb", O_RDONLY | O_CLOEXEC)
     if descriptor < 0 {
       if errno == ENOENT { return }
       throw failure(errno, attempt: "open data.mdb", path: path)
