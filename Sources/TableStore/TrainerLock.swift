@@ -29,13 +29,20 @@ final class TrainerLock: Sendable {
     let text = Array("\(getpid())\n".utf8)
     guard ftruncate(descriptor, 0) == 0, pwrite(descriptor, text, text.count, 0) == text.count else {
       let code = errno
-      close(descriptor)
+      Self.release(descriptor)
       throw failure(code, attempt: "write \(Self.fileName)", path: path)
     }
     self.descriptor = descriptor
   }
 
-  deinit { close(descriptor) }
+  deinit { Self.release(descriptor) }
+
+  /// Unlocks before closing: a process that is being spawned at this moment holds a copy of the descriptor until it
+  /// has started its program, and the lock would live as long.
+  private static func release(_ descriptor: Int32) {
+    flock(descriptor, LOCK_UN)
+    close(descriptor)
+  }
 
   private static func holder(_ descriptor: Int32) -> String {
     var bytes = [UInt8](repeating: 0, count: 20)
