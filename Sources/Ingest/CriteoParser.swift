@@ -51,12 +51,12 @@ struct CriteoParser {
     try withUnsafeTemporaryAllocation(of: Int.self, capacity: CriteoLayout.fieldCount + 1) { ends in
       let count = split(line, into: ends)
       if isFirst, labelIsOptional, count == CriteoLayout.fieldCount - 1 { fieldCount = count }
-      isFirst = false
       guard count == fieldCount else {
         throw ChanterError(
-          .badInput, "the line has \(countFields(line)) fields, expected \(expected)", path: place.path,
+          .badInput, "number of fields is \(countFields(line)), expected \(expected)", path: place.path,
           line: place.line)
       }
+      isFirst = false
       try fill(target, line, ends, at: place)
     }
   }

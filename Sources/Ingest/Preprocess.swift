@@ -66,7 +66,7 @@ public struct PreprocessReport: Sendable {
 
 /// Turns Criteo TSV into a dataset.
 ///
-/// The inputs are read three times: lines are counted, which says where the held-out samples begin; the values of the
+/// The inputs are read three times (standard input is copied to a temporary file first): lines are counted, which says where the held-out samples begin; the values of the
 /// training part are counted, which gives the row numbers; every sample is encoded. Memory grows with distinct values,
 /// never with samples. On any error nothing named `options.output` exists and what was begun is removed.
 /// - Parameter progress: called about every 10,000 samples; throwing from it stops the run.
@@ -84,17 +84,9 @@ public func preprocess(
   }
   let training = samples - heldOut(of: samples, share: options.holdout)
 
-  let counters = CriteoLayout.tableNames.map { _ in ValueCounter() }
-  try forEachLine(of: inputs, first: training, phase: .vocabulary, progress) { _, line, sample in
-    let base = line.baseAddress
-    for (table, counter) in counters.enumerated() {
-      counter.add(
-        UnsafeRawBufferPointer(
-          start: base.map { $0 + sample.starts.base[table] }, count: sample.lengths.base[table]))
-    }
-  }
   let vocabularyPath = output.file(VocabularyFile.fileName)
-  let identity = try writeVocabulary(counters, minimumCount: options.minimumCount, to: vocabularyPath)
+  let identity = try writeVocabulary(
+    of: inputs, training: training, minimumCount: options.minimumCount, to: vocabularyPath, progress)
   let vocabularyBytes = try File(reading: vocabularyPath).size()
 
   let vocabulary = try VocabularyFile.load(vocabularyPath)
@@ -159,8 +151,21 @@ private func forEachLine(
   }
 }
 
-private func writeVocabulary(_ counters: [ValueCounter], minimumCount: Int, to path: String) throws -> String
-{
+/// Counts the values of the first `training` samples, numbers them and writes them in row order. The counts are gone
+/// when this returns, before the vocabulary is loaded for encoding.
+private func writeVocabulary(
+  of inputs: [Input], training: Int, minimumCount: Int, to path: String,
+  _ progress: (PreprocessProgress) throws -> Void
+) throws -> String {
+  let counters = CriteoLayout.tableNames.map { _ in ValueCounter() }
+  try forEachLine(of: inputs, first: training, phase: .vocabulary, progress) { _, line, sample in
+    let base = line.baseAddress
+    for (table, counter) in counters.enumerated() {
+      counter.add(
+        UnsafeRawBufferPointer(
+          start: base.map { $0 + sample.starts.base[table] }, count: sample.lengths.base[table]))
+    }
+  }
   let writer = try VocabularyWriter(path, tableCount: counters.count)
   for (name, counter) in zip(CriteoLayout.tableNames, counters) {
     let order = counter.order(minimumCount: minimumCount)
