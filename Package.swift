@@ -80,6 +80,7 @@ let package = Package(
       swiftSettings: shared),
     .testTarget(name: "LookaheadTests", dependencies: ["Primitives", "Lookahead"], swiftSettings: shared),
     .testTarget(
-      name: "ModelsTests", dependencies: ["Primitives", "Models", "TestSupport"], swiftSettings: kernels),
+      name: "ModelsTests", dependencies: ["Primitives", "Models", "TestSupport"],
+      resources: [.copy("Fixtures")], swiftSettings: kernels),
   ]
 )

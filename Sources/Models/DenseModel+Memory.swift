@@ -8,7 +8,8 @@ extension DenseModel {
     maximumUniqueRows: Int, threadCount: Int
   ) -> Int {
     BufferSizes(
-      DLRM(configuration), tableCount: configuration.tableCount, denseOptimizer: denseOptimizer,
+      DLRM(configuration, samples: largestChunk(maximumBatchSize: maximumBatchSize)),
+      tableCount: configuration.tableCount, denseOptimizer: denseOptimizer,
       maximumBatchSize: maximumBatchSize, maximumUniqueRows: maximumUniqueRows
     ).bytes(threadCount: threadCount)
   }

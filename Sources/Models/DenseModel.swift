@@ -11,11 +11,16 @@ public final class DenseModel: @unchecked Sendable {
   /// Groups of chunks that sum dense gradients together. Part of a model's arithmetic: other lanes, other bits.
   public static let laneCount = 8
   /// Samples of every forward pass of `predict`.
-  public static let inferenceChunk = 256
+  public static let inferenceChunk = 64
 
   /// Samples that a worker takes at once in training: 256, or 64 if the maximum batch is below 2,048, so that eight
   /// lanes share a small batch too.
   public static func chunkSize(maximumBatchSize: Int) -> Int { maximumBatchSize < 2_048 ? 64 : 256 }
+
+  /// Samples that a worker's scratch memory has room for.
+  static func largestChunk(maximumBatchSize: Int) -> Int {
+    max(inferenceChunk, chunkSize(maximumBatchSize: maximumBatchSize))
+  }
 
   /// Which stream of the seed the initial parameters draw from; rows have stream 1. Do not renumber: it is part of every
   /// model's identity.
@@ -47,7 +52,8 @@ public final class DenseModel: @unchecked Sendable {
   ) throws(ChanterError) {
     try configuration.validate()
     _ = BLAS.singleThreaded
-    let network = DLRM(configuration)
+    let network = DLRM(
+      configuration, samples: Self.largestChunk(maximumBatchSize: maximumBatchSize))
     let sizes = BufferSizes(
       network, tableCount: configuration.tableCount, denseOptimizer: denseOptimizer,
       maximumBatchSize: maximumBatchSize, maximumUniqueRows: maximumUniqueRows)

@@ -18,8 +18,8 @@ struct DLRM: Network {
   private let bottomGradient: ScratchMatrix
   private let logitGradient: ScratchMatrix
 
-  init(_ configuration: DLRMConfiguration) {
-    let samples = DenseModel.inferenceChunk
+  /// - Parameter samples: most samples of a chunk, at least `DenseModel.inferenceChunk`.
+  init(_ configuration: DLRMConfiguration, samples: Int) {
     var plan = ScratchPlan()
     dimension = configuration.dimension
     denseCount = configuration.denseCount

@@ -15,8 +15,8 @@ protocol Network: Sendable {
   /// All layers, in the order of their parameters.
   var layers: [Linear] { get }
   var dimension: Int { get }
-  /// Floats of scratch memory that one worker needs for a chunk of at most `DenseModel.inferenceChunk` samples. It must
-  /// be zero before the first use and is the network's own between uses.
+  /// Floats of scratch memory that one worker needs for a chunk of the largest size it was made for. It
+  /// must be zero before the first use and is the network's own between uses.
   var scratchFloats: Int { get }
 
   /// Forward and backward.

@@ -17,7 +17,7 @@ public enum DenseOptimizer: Codable, Equatable, Sendable {
   /// - Parameters:
   ///   - parameters: `[parameterCount]`, then `[parameterCount]` state if there is any.
   ///   - lanes: `[lanes × parameterCount]`.
-  func apply(
+  package func apply(
     to parameters: UnsafeMutablePointer<Float>, lanes: UnsafePointer<Float>, laneCount: Int,
     parameterCount: Int,
     range: Range<Int>
