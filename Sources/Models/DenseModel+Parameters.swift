@@ -3,6 +3,7 @@ extension DenseModel {
   public static func parameterByteCount(
     configuration: DLRMConfiguration, denseOptimizer: DenseOptimizer
   ) -> Int {
-    DLRM(configuration).parameterCount * (1 + denseOptimizer.stateFloats) * MemoryLayout<Float>.size
+    DLRM(configuration, samples: inferenceChunk).parameterCount * (1 + denseOptimizer.stateFloats)
+      * MemoryLayout<Float>.size
   }
 }

@@ -18,7 +18,7 @@ struct Chanter: ParsableCommand {
       """,
     version: "0.1.0",
     subcommands: [
-      Preprocess.self, Train.self, Predict.self, Digest.self, Verify.self,
+      Generate.self, Preprocess.self, Train.self, Evaluate.self, Predict.self, Digest.self, Verify.self,
     ])
 
   static func main() {
