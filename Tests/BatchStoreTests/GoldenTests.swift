@@ -11,6 +11,18 @@ import Testing
   static let fixture = URL(fileURLWithPath: #filePath).deletingLastPathComponent()
     .appendingPathComponent("Golden").path
 
+  /// The first training batch, byte by byte.
+  static let raw: [UInt8] = [
+    2, 0, 0, 0, 1, 1, 0, 0,  // C1: 2 rows, deltas of one byte, inverse of one byte
+    2, 0, 0, 0, 2, 1, 0, 0,  // C2: the second delta takes two bytes
+    1, 0, 0, 0,  // fp32
+    0b101,  // labels
+    0xCD, 0x9A, 0x33, 0xCC, 0x99, 0x33, 0xCC, 0xD9, 0x13, 0x3D, 0x3F, 0xC0,  // dense, four planes
+    0, 2, 1, 0, 1,  // C1: rows 0 and 2; positions
+    7, 36, 0, 1, 1, 0, 0,  // C2: rows 7 and 299 = 7 + 36 + 256; positions
+    1, 0b1111, 2, 1, 2, 2,  // next uses in one plane, all first touches
+  ]
+
   func write(to path: String) throws -> Manifest {
     let output = try PendingOutput(path)
     let tables = [TableLayout(name: "C1", rows: 4), TableLayout(name: "C2", rows: 302)]
@@ -48,16 +60,7 @@ import Testing
       #expect(train[0..<8].elementsEqual("CHBATCH1".utf8))
       #expect(train[48..<52].elementsEqual("CHBF".utf8))
       // Too small and varied to compress, so lz4 stores it: 48 bytes of header, 32 of frame header, 19 of lz4 headers.
-      let raw: [UInt8] = [
-        2, 0, 0, 0, 1, 1, 0, 0,  // C1: 2 rows, deltas of one byte, inverse of one byte
-        2, 0, 0, 0, 2, 1, 0, 0,  // C2: the second delta takes two bytes
-        1, 0, 0, 0,  // fp32
-        0b101,  // labels
-        0xCD, 0x9A, 0x33, 0xCC, 0x99, 0x33, 0xCC, 0xD9, 0x13, 0x3D, 0x3F, 0xC0,  // dense, four planes
-        0, 2, 1, 0, 1,  // C1: rows 0 and 2; positions
-        7, 36, 0, 1, 1, 0, 0,  // C2: rows 7 and 299 = 7 + 36 + 256; positions
-        1, 0b1111, 2, 1, 2, 2,  // next uses in one plane, all first touches
-      ]
+      let raw = Self.raw
       #expect(Array(train[99..<99 + raw.count]) == raw)
     }
   }

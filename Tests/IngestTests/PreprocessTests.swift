@@ -84,6 +84,29 @@ import Testing
     }
   }
 
+  @Test func standardInputGivesTheSameDataset() throws {
+    let text = randomLog(lines: 60, seed: 3).joined(separator: "\n")
+    try withTemporaryDirectory { directory in
+      let path = try directory.file("log", text)
+      let fromFile = try preprocess(PreprocessOptions(inputs: [path], output: directory.path + "/one"))
+      // Standard input becomes a pipe for the time of this call.
+      let saved = dup(0)
+      defer {
+        dup2(saved, 0)
+        close(saved)
+      }
+      let pipe = Pipe()
+      let writer = NamedThread("writer") {
+        pipe.fileHandleForWriting.write(Data(text.utf8))
+        try pipe.fileHandleForWriting.close()
+      }
+      dup2(pipe.fileHandleForReading.fileDescriptor, 0)
+      let fromInput = try preprocess(PreprocessOptions(inputs: ["-"], output: directory.path + "/two"))
+      #expect(writer.join() == nil)
+      #expect(fromInput.manifest == fromFile.manifest)
+    }
+  }
+
   /// A bad line anywhere, an existing output or a callback that stops: nothing is left behind.
   @Test(arguments: [0, 30, 59])
   func aFailureLeavesNothing(badLine: Int) throws {

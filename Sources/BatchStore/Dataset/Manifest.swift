@@ -125,6 +125,13 @@ public struct Manifest: Codable, Equatable, Sendable {
         tables: tables.count, dense: denseCount, samples: batchSize, unique: part.maximumUniqueRows)
       try require((0...bound).contains(part.maximumRawBytes), "frame size")
       try require((0...LZ4Frame.bound(bound)).contains(part.maximumCompressedBytes), "frame size")
+      // The planner's least capacity comes from these.
+      let unions = part.largestUnions
+      let windows =
+        part.batches == 0 ? 0 : Int.bitWidth - min(part.batches, WindowUnions.longest).leadingZeroBitCount
+      try require(
+        unions.count == windows && unions.first ?? 0 == part.maximumUniqueRows
+          && zip(unions, unions.dropFirst()).allSatisfy { $0 <= $1 }, "union of rows")
       var batches = 0
       for segment in part.segments {
         try require((1...part.batches).contains(segment.batches), "segment")

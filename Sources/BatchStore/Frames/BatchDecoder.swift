@@ -1,12 +1,13 @@
-import Primitives
+package import Primitives
 
-/// Reads the raw form of a batch back, checking every count and every index before it is used.
-struct BatchDecoder {
+/// Reads the raw form of a batch back, checking every count and every index before it is used. Visible to tests, which
+/// feed it what no checksum would let through.
+package struct BatchDecoder {
   /// Declared rows of each table: no row of a batch may reach them.
   private let rows: [UInt32]
   private let deltas: AlignedBuffer<UInt32>
 
-  init(tables: [TableLayout], layout: BatchLayout) {
+  package init(tables: [TableLayout], layout: BatchLayout) {
     rows = tables.map(\.rows)
     deltas = AlignedBuffer(count: min(layout.maximumSamples, layout.maximumUniqueRows))
   }
@@ -17,7 +18,7 @@ struct BatchDecoder {
 
   /// Fills `batch` from `raw`. `batch` has room for `sampleCount` samples and `uniqueCount` unique rows; after an
   /// error its contents mean nothing.
-  func decode(
+  package func decode(
     _ raw: UnsafeRawBufferPointer, sampleCount: Int, uniqueCount: Int, into batch: Batch, path: String,
     offset: Int
   ) throws {

@@ -18,7 +18,7 @@ struct PlantedColumn {
   /// Expected occurrences below which a value has no effect.
   static let leastOccurrences = 20.0
   /// Values with about this many occurrences have half their effect: what a model can hardly learn weighs little.
-  private static let halfOccurrences = 300.0
+  private static let halfOccurrences = 1000.0
 
   let hotCount: UInt64
   let tailCount: UInt64

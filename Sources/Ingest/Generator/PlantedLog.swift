@@ -14,7 +14,7 @@ import Primitives
 struct PlantedLog {
   static let leastRows = 1000
   private static let labelMean = 0.25
-  private static let logitDeviation = 1.5
+  private static let logitDeviation = 1.4
   private static let calibrationSamples = 4096
   /// Sizes of the columns without tail, as days, device types and the like have them.
   private static let smallColumns: [UInt64] = [3, 4, 6, 10, 15, 20, 30, 50]
@@ -22,7 +22,7 @@ struct PlantedLog {
   private static let pairs = [(0, 1), (1, 2), (0, 3), (2, 3)]
   /// The largest column has this many times the tail of the smallest that has one.
   private static let tailRatio = 40.0
-  private static let pairWeight = 0.4
+  private static let pairWeight = 0.3
   private static let integerWeight = 0.6
 
   private let columns: [PlantedColumn]
@@ -159,6 +159,6 @@ struct PlantedInteger {
   func effect(of value: Int64?) -> Double {
     let seen = Double(CriteoLayout.denseValue(value))
     let standard = min(3, max(-3, (seen - location) / spread))
-    return slope * standard + 0.5 * bend * (standard * standard - 1)
+    return slope * standard + 0.2 * bend * (standard * standard - 1)
   }
 }
