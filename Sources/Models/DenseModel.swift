@@ -10,8 +10,8 @@ public import Primitives
 public final class DenseModel: @unchecked Sendable {
   /// Groups of chunks that sum dense gradients together. Part of a model's arithmetic: other lanes, other bits.
   public static let laneCount = 8
-  /// Samples of every forward pass of `predict`.
-  public static let inferenceChunk = 64
+  /// Samples that a task of `predict` takes: whole groups, few enough that a batch of 128 keeps two workers busy.
+  private static let predictionChunk = 4 * SampleGroup.size
 
   /// Samples that a worker takes at once in training: 256, or 64 if the maximum batch is below 2,048, so that eight
   /// lanes share a small batch too.
@@ -19,7 +19,7 @@ public final class DenseModel: @unchecked Sendable {
 
   /// Samples that a worker's scratch memory has room for.
   static func largestChunk(maximumBatchSize: Int) -> Int {
-    max(inferenceChunk, chunkSize(maximumBatchSize: maximumBatchSize))
+    min(maximumBatchSize, chunkSize(maximumBatchSize: maximumBatchSize))
   }
 
   /// Which stream of the seed the initial parameters draw from; rows have stream 1. Do not renumber: it is part of every
@@ -99,13 +99,14 @@ public final class DenseModel: @unchecked Sendable {
   /// Writes the probability of label 1 for each sample. A sample gets the same bits in whatever batch and place it
   /// comes. The batch may have any size; labels are not read and rows not changed.
   public func predict(_ batch: BatchInput, into scores: UnsafeMutablePointer<Float>) {
-    let chunks = (batch.sampleCount + Self.inferenceChunk - 1) / Self.inferenceChunk
-    workers.run(chunks) { task, worker in
-      let first = task * Self.inferenceChunk
-      let chunk = Chunk(
-        batch: batch, first: first, count: min(Self.inferenceChunk, batch.sampleCount - first))
-      network.score(
-        chunk, parameters: parameters.base, scores: scores, scratch: densePart.scratch[worker].base)
+    let chunkSize = Self.predictionChunk
+    workers.run((batch.sampleCount + chunkSize - 1) / chunkSize) { task, worker in
+      let end = min(batch.sampleCount, (task + 1) * chunkSize)
+      for first in stride(from: task * chunkSize, to: end, by: SampleGroup.size) {
+        let group = Chunk(batch: batch, first: first, count: min(SampleGroup.size, end - first))
+        network.score(
+          group, parameters: parameters.base, scores: scores, scratch: densePart.scratch[worker].base)
+      }
     }
   }
 

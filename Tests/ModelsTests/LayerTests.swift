@@ -7,7 +7,8 @@ struct LayerTests {
   @Test(
     "linear layer: output and all gradients",
     arguments: [
-      (1, 1, 1), (3, 13, 1), (5, 7, 2), (9, 8, 8), (4, 70, 1), (6, 33, 41), (2, 16, 64), (17, 5, 39),
+      (1, 1, 1), (3, 13, 1), (5, 7, 2), (9, 8, 8), (4, 70, 1), (2, 3, 6), (2, 3, 7), (6, 33, 41), (2, 16, 64),
+      (17, 5, 39),
     ], [true, false])
   func linear(shape: (samples: Int, inputs: Int, outputs: Int), rectified: Bool) {
     let (samples, inputs, outputs) = shape
@@ -37,6 +38,19 @@ struct LayerTests {
     }
     let points = dense(input, inputStride, inputs).map(Double.init)
     #expect(largestError(dense(output, outputStride, outputs), reference(values, points, inputs)) < 1e-5)
+
+    // For prediction: samples side by side, and places that hold no sample may hold anything.
+    let size = SampleGroup.size
+    let groupInput = AlignedBuffer<Float>(Array(repeating: .nan, count: inputs * size))
+    let groupOutput = AlignedBuffer<Float>(count: outputs * size)
+    let used = min(samples, size)
+    for sample in 0..<used {
+      for column in 0..<inputs { groupInput[column * size + sample] = input[sample * inputStride + column] }
+    }
+    layer.forwardGroup(parameters.base, input: groupInput.base, output: groupOutput.base)
+    let grouped = (0..<used).flatMap { sample in (0..<outputs).map { groupOutput[$0 * size + sample] } }
+    #expect(
+      largestError(grouped, Array(reference(values, points, inputs).prefix(used * outputs))) < 1e-5)
 
     // The loss is a random weighting of the outputs; its gradient by the outputs is the weights.
     let weighting = randomFloats(samples * outputs, seed: seed + 2)
@@ -88,6 +102,22 @@ struct LayerTests {
       let scratch = AlignedBuffer<Float>(count: layer.scratchFloats)
       let output = AlignedBuffer<Float>(count: samples * layer.outputStride)
       layer.forward(input.base, output: output.base, scratch: scratch.base, samples: samples)
+      let size = SampleGroup.size
+      let groupInput = AlignedBuffer<Float>(Array(repeating: .nan, count: vectors * dimension * size))
+      let groupOutput = AlignedBuffer<Float>(count: layer.width * size)
+      for sample in 0..<samples {
+        for index in 0..<vectors * dimension {
+          groupInput[index * size + sample] = points[sample * vectors * dimension + index]
+        }
+      }
+      layer.forwardGroup(groupInput.base, output: groupOutput.base)
+      for sample in 0..<samples {
+        // The same order of the same operations: training and prediction agree to the bit here.
+        let same = (0..<layer.width).allSatisfy {
+          groupOutput[$0 * size + sample] == output[sample * layer.outputStride + $0]
+        }
+        #expect(same, "\(vectors) vectors")
+      }
       // Whatever lies behind a gradient row must not matter.
       let weighting = randomFloats(samples * layer.width, seed: seed + 1)
       let outputGradient = AlignedBuffer<Float>(

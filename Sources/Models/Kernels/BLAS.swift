@@ -10,7 +10,7 @@ public enum BLAS {
   public static var description: String {
     let build = openblas_get_config().map { String(cString: $0) } ?? "OpenBLAS"
     let core = openblas_get_corename().map { String(cString: $0) } ?? "unknown"
-    // The build's description lists its thread limit and core with no spaces to rely on; the core in use is added.
+    // The build string ends in spaces and, in builds for many CPUs, leaves out which kernels were chosen.
     return build.split(separator: " ").joined(separator: " ") + ", kernels: " + core
   }
 

@@ -73,6 +73,25 @@ struct Perceptron: Sendable {
     }
   }
 
+  /// The same for prediction, on one `SampleGroup`.
+  /// - Parameters:
+  ///   - input: `[inputs × 16]`.
+  ///   - output: `[last layer's outputs × 16]`.
+  ///   - turns: two places, each wide enough for every layer but the last; `input` must not lie there.
+  func forwardGroup(
+    _ parameters: UnsafePointer<Float>, input: UnsafePointer<Float>, output: UnsafeMutablePointer<Float>,
+    turns: (UnsafeMutablePointer<Float>, UnsafeMutablePointer<Float>)
+  ) {
+    var input = input
+    var (next, other) = turns
+    for layer in layers.dropLast() {
+      layer.forwardGroup(parameters, input: input, output: next)
+      input = UnsafePointer(next)
+      swap(&next, &other)
+    }
+    layers[layers.count - 1].forwardGroup(parameters, input: input, output: output)
+  }
+
   /// Back through all layers; the gradients of the activations take turns in two matrices.
   ///
   /// - Parameters:

@@ -8,24 +8,24 @@ struct DLRM: Network {
   private let interaction: DotInteraction
   private let top: Perceptron
 
-  // Scratch: the dense features of a padded chunk; the vectors that interact, the bottom's output first; the
-  // interaction's output; gradients of activations in turns; the gradient of the bottom's output and of the logits.
-  private let dense: ScratchMatrix
+  // Scratch for training: the vectors that interact, the bottom's output first; the interaction's output; gradients of
+  // activations in turns; the gradient of the bottom's output and of the logits.
   private let vectors: ScratchMatrix
   private let interacted: ScratchMatrix
   private let interactionScratch: Int
   private let turns: (Int, Int)
   private let bottomGradient: ScratchMatrix
   private let logitGradient: ScratchMatrix
+  // Scratch for scoring one group: dense features, vectors, interaction, activations in turns, logits.
+  private let group: (dense: Int, vectors: Int, interacted: Int, turns: (Int, Int), logits: Int)
 
-  /// - Parameter samples: most samples of a chunk, at least `DenseModel.inferenceChunk`.
+  /// - Parameter samples: most samples of a training chunk; 0 for scoring only.
   init(_ configuration: DLRMConfiguration, samples: Int) {
     var plan = ScratchPlan()
     dimension = configuration.dimension
     denseCount = configuration.denseCount
     tableCount = configuration.tableCount
     interaction = DotInteraction(vectors: tableCount + 1, dimension: dimension)
-    dense = plan.matrix(samples: samples, stride: denseCount)
     vectors = plan.matrix(samples: samples, stride: interaction.sampleStride)
     interacted = plan.matrix(samples: samples, stride: interaction.outputStride)
     interactionScratch = plan.take(interaction.scratchFloats)
@@ -39,23 +39,17 @@ struct DLRM: Network {
     turns = (plan.take(samples * widest), plan.take(samples * widest))
     bottomGradient = plan.matrix(samples: samples, stride: dimension)
     logitGradient = plan.matrix(samples: samples, stride: 1)
+    let size = SampleGroup.size
+    let hidden = (configuration.bottom.dropLast() + configuration.top.dropLast()).reduce(0, max)
+    group = (
+      dense: plan.take(denseCount * size), vectors: plan.take((tableCount + 1) * dimension * size),
+      interacted: plan.take(interaction.width * size),
+      turns: (plan.take(hidden * size), plan.take(hidden * size)), logits: plan.take(size)
+    )
     scratchFloats = plan.floats
   }
 
   var layers: [Linear] { bottom.layers + top.layers }
-
-  private func forward(
-    parameters: UnsafePointer<Float>, dense: UnsafePointer<Float>, scratch: UnsafeMutablePointer<Float>,
-    samples: Int
-  ) {
-    bottom.forward(parameters, input: dense, inputStride: denseCount, scratch: scratch, samples: samples)
-    interaction.forward(
-      scratch + vectors.offset, output: scratch + interacted.offset, scratch: scratch + interactionScratch,
-      samples: samples)
-    top.forward(
-      parameters, input: scratch + interacted.offset, inputStride: interacted.stride, scratch: scratch,
-      samples: samples)
-  }
 
   func train(
     _ chunk: Chunk, parameters: UnsafePointer<Float>, gradients: UnsafeMutablePointer<Float>,
@@ -65,8 +59,18 @@ struct DLRM: Network {
     guard let labels = chunk.batch.labels else { preconditionFailure("training needs labels") }
     let samples = chunk.count
     let denseInput = chunk.batch.dense + chunk.first * denseCount
-    gather(chunk, scratch)
-    forward(parameters: parameters, dense: denseInput, scratch: scratch, samples: samples)
+    gatherRows(
+      chunk, tables: tableCount, dimension: dimension,
+      into: scratch + vectors.offset + interaction.vectorStride, sampleStride: interaction.sampleStride,
+      vectorStride: interaction.vectorStride)
+    bottom.forward(
+      parameters, input: denseInput, inputStride: denseCount, scratch: scratch, samples: samples)
+    interaction.forward(
+      scratch + vectors.offset, output: scratch + interacted.offset, scratch: scratch + interactionScratch,
+      samples: samples)
+    top.forward(
+      parameters, input: scratch + interacted.offset, inputStride: interacted.stride, scratch: scratch,
+      samples: samples)
     let loss = binaryCrossEntropy(
       logits: scratch + top.output.offset, labels: labels + chunk.first, count: samples,
       batchSize: chunk.batch.sampleCount, gradients: scratch + logitGradient.offset)
@@ -93,23 +97,27 @@ struct DLRM: Network {
     _ chunk: Chunk, parameters: UnsafePointer<Float>, scores: UnsafeMutablePointer<Float>,
     scratch: UnsafeMutablePointer<Float>
   ) {
-    let padding = DenseModel.inferenceChunk - chunk.count
-    let denseInput = scratch + dense.offset
-    denseInput.update(from: chunk.batch.dense + chunk.first * denseCount, count: chunk.count * denseCount)
-    (denseInput + chunk.count * denseCount).update(repeating: 0, count: padding * denseCount)
-    gather(chunk, scratch)
-    (scratch + vectors.offset + chunk.count * vectors.stride).update(
-      repeating: 0, count: padding * vectors.stride)
-    forward(parameters: parameters, dense: denseInput, scratch: scratch, samples: DenseModel.inferenceChunk)
-    let logits = scratch + top.output.offset
+    let size = SampleGroup.size
+    let dense = scratch + group.dense
+    let vectors = scratch + group.vectors
+    let interacted = scratch + group.interacted
+    let logits = scratch + group.logits
+    let turns = (scratch + group.turns.0, scratch + group.turns.1)
+    let batch = chunk.batch
+    for sample in 0..<chunk.count {
+      let source = batch.dense + (chunk.first + sample) * denseCount
+      for column in 0..<denseCount { dense[column * size + sample] = source[column] }
+      for table in 0..<tableCount {
+        let position = batch.inverse[table * batch.sampleCount + chunk.first + sample]
+        let row = batch.rows + Int(batch.slots[Int(position)]) * batch.rowFloats
+        let target = vectors + (table + 1) * dimension * size + sample
+        for column in 0..<dimension { target[column * size] = row[column] }
+      }
+    }
+    // Places past the last sample hold what was there before; their results are not read.
+    bottom.forwardGroup(parameters, input: dense, output: vectors, turns: turns)
+    interaction.forwardGroup(vectors, output: interacted)
+    top.forwardGroup(parameters, input: interacted, output: logits, turns: turns)
     for sample in 0..<chunk.count { scores[chunk.first + sample] = sigmoid(logits[sample]) }
-  }
-
-  /// The rows of a chunk to their places behind the bottom's output.
-  private func gather(_ chunk: Chunk, _ scratch: UnsafeMutablePointer<Float>) {
-    gatherRows(
-      chunk, tables: tableCount, dimension: dimension,
-      into: scratch + vectors.offset + interaction.vectorStride, sampleStride: interaction.sampleStride,
-      vectorStride: interaction.vectorStride)
   }
 }

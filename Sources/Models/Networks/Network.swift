@@ -15,7 +15,7 @@ protocol Network: Sendable {
   /// All layers, in the order of their parameters.
   var layers: [Linear] { get }
   var dimension: Int { get }
-  /// Floats of scratch memory that one worker needs for a chunk of the largest size it was made for. It
+  /// Floats of scratch memory that one worker needs for training chunks of the size it was made for and for scoring. It
   /// must be zero before the first use and is the network's own between uses.
   var scratchFloats: Int { get }
 
@@ -31,8 +31,8 @@ protocol Network: Sendable {
     rowGradients: UnsafeMutablePointer<Float>, scratch: UnsafeMutablePointer<Float>
   ) -> Double
 
-  /// Forward only, always on `DenseModel.inferenceChunk` samples: those past the chunk's end are zero. So every matrix
-  /// product has one shape, and a sample's score does not depend on which batch it is in.
+  /// Forward only, on at most `SampleGroup.size` samples: writes their probabilities to `scores`, at their places in the
+  /// batch. A sample's score does not depend on the samples beside it.
   func score(
     _ chunk: Chunk, parameters: UnsafePointer<Float>, scores: UnsafeMutablePointer<Float>,
     scratch: UnsafeMutablePointer<Float>)
