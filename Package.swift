@@ -40,7 +40,8 @@ let package = Package(
       name: "BatchStore", dependencies: ["Primitives", "CLZ4"], exclude: ["Format.md"], swiftSettings: shared),
     .target(name: "Ingest", dependencies: ["Primitives", "BatchStore"], swiftSettings: shared),
     .target(
-      name: "TableStore", dependencies: ["Primitives", "CLMDB"], exclude: ["Format.md"], swiftSettings: shared),
+      name: "TableStore", dependencies: ["Primitives", "CLMDB"], exclude: ["Format.md"], swiftSettings: shared
+    ),
     .target(name: "Lookahead", dependencies: ["Primitives"], swiftSettings: shared),
     .target(
       name: "RowCache", dependencies: ["Primitives", "Lookahead", "TableStore"], swiftSettings: shared),

@@ -3,7 +3,7 @@ extension DenseModel {
   public static func parameterByteCount(
     configuration: DLRMConfiguration, denseOptimizer: DenseOptimizer
   ) -> Int {
-    DLRM(configuration, samples: inferenceChunk).parameterCount * (1 + denseOptimizer.stateFloats)
+    DLRM(configuration, samples: 1).parameterCount * (1 + denseOptimizer.stateFloats)
       * MemoryLayout<Float>.size
   }
 }
