@@ -79,6 +79,8 @@ let package = Package(
         "Primitives", "BatchStore", "Lookahead", "TableStore", "Models", "Training", "TestSupport",
       ],
       swiftSettings: shared),
+    .testTarget(
+      name: "CommandTests", dependencies: ["Primitives", "TestSupport", "chanter"], swiftSettings: shared),
     .testTarget(name: "LookaheadTests", dependencies: ["Primitives", "Lookahead"], swiftSettings: shared),
     .testTarget(
       name: "ModelsTests", dependencies: ["Primitives", "Models", "TestSupport"],

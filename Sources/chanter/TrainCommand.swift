@@ -55,5 +55,6 @@ struct Train: ParsableCommand {
     request.progressed = { display.progress($0) }
     let summary = try request.run()
     try display.end(summary, model: out)
+    if summary.end == .interrupted { throw Interrupt.exitCode }
   }
 }
