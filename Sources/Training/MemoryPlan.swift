@@ -145,8 +145,9 @@ struct MemoryNeeds {
     if trains {
       let spare = budget - needed
       let row = rowLayout.rowBytes
-      // A commit never holds more rows than its batches use, and an overlay of one compaction's distance is ample.
-      grow(\.commitRows, of: &sizes, by: spare / 8, most: commitInterval * unique)
+      // Every commit writes the dense record too, so short intervals cost more than a smaller cache. A commit never holds
+      // more rows than its batches use, and an overlay of one compaction's distance is ample.
+      grow(\.commitRows, of: &sizes, by: spare / 4, most: commitInterval * unique)
       grow(\.overlayRows, of: &sizes, by: spare / 8, most: max(sizes.overlayRows, spare / 8 / row))
       grow(\.compactionBlocks, of: &sizes, by: spare / 16, most: Self.mostCompactionBlocks)
     }
@@ -156,10 +157,10 @@ struct MemoryNeeds {
       commitRows: sizes.commitRows, compactionBlocks: sizes.compactionBlocks, split: split(sizes))
   }
 
-  /// The largest lookahead up to `wanted` whose least sizes take at most half of what the budget has above the minimum; the
-  /// rest is for longer commits and a larger cache, since rows kept save more than batches planned far ahead.
+  /// The largest lookahead up to `wanted` whose least sizes take at most a third of what the budget has above the minimum;
+  /// the rest is for longer commits and a larger cache, since rows kept save more than batches planned far ahead.
   private func lookahead(wanted: Int, budget: Int) -> Int {
-    let limit = minimum + max(0, budget - minimum) / 2
+    let limit = minimum + max(0, budget - minimum) / 3
     var low = 1
     var high = wanted
     while low < high {
