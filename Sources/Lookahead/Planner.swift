@@ -107,7 +107,7 @@ public struct Planner: ~Copyable {
         continue
       }
       slots[position] = UInt32(slot)
-      if configuration.policy == .min, victims.contains(slot) { victims.remove(slot) }
+      if configuration.policy != .window, victims.contains(slot) { victims.remove(slot) }
       let lastChange = Int(lastSteps.base[slot])
       use(slot, batch, position, step: step)
       if configuration.trains {
@@ -118,6 +118,11 @@ public struct Planner: ~Copyable {
 
   private func use(_ slot: Int, _ batch: BatchAccess, _ position: Int, step: Int) {
     lastSteps.base[slot] = UInt32(step)
+    if configuration.policy == .lru {
+      // The heap's order is farthest first; counted down, the oldest use is the farthest.
+      nextUses.base[slot] = .max - UInt32(step)
+      return
+    }
     let distance = NextUse.distance(batch.nextUses[position])
     nextUses.base[slot] = distance == 0 ? .max : UInt32(clamping: step + distance)
   }
@@ -132,7 +137,7 @@ public struct Planner: ~Copyable {
       let slot = Int(slots[index])
       guard Int(lastSteps.base[slot]) == finished else { continue }
       switch configuration.policy {
-      case .min:
+      case .min, .lru:
         victims.insert(slot)
       case .window:
         evict(slot, plan)

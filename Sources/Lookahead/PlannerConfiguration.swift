@@ -4,6 +4,8 @@ public enum EvictionPolicy: String, CaseIterable, Codable, Sendable {
   case min
   /// BagPipe's rule (SOSP'23, section 3.2): a row leaves as soon as none of the H batches in the window uses it.
   case window
+  /// The row whose last use is the longest ago: what a cache that knows no future does. To compare with.
+  case lru
 }
 
 /// Everything that a plan depends on beside the batches themselves. Sizes are rows unless they say otherwise.

@@ -22,18 +22,12 @@ final class RunMeter {
   }
 
   func count(_ plan: StepPlan, samples: Int, loss: Double) {
-    count(samples: samples, uniqueRows: plan.uniqueCount, loss: loss)
-    counters.fetchedRows += plan.fetchedCount
-    counters.overlayRows += plan.overlayCount
-    counters.initialRows += plan.initialCount
-    counters.evictedRows += plan.evictedCount
-    counters.blocksRead += plan.blockCount
+    counters.count(plan, samples: samples)
+    counters.lossSum += loss
   }
 
   func count(samples: Int, uniqueRows: Int, loss: Double) {
-    counters.batches += 1
-    counters.samples += samples
-    counters.uniqueRows += uniqueRows
+    counters.count(samples: samples, uniqueRows: uniqueRows)
     counters.lossSum += loss
   }
 

@@ -1,3 +1,5 @@
+import Lookahead
+
 /// What a run has done so far. All but the seconds are functions of dataset, configuration and budget.
 public struct RunCounters: Equatable, Sendable {
   public var batches = 0
@@ -22,6 +24,24 @@ public struct RunCounters: Equatable, Sendable {
   /// Share of the rows asked for that the cache held.
   public var hitRate: Double { uniqueRows > 0 ? 1 - Double(fetchedRows) / Double(uniqueRows) : 0 }
   public var loss: Double { samples > 0 ? lossSum / Double(samples) : 0 }
+
+  /// Rows asked for that the cache held.
+  public var hits: Int { uniqueRows - fetchedRows }
+
+  mutating func count(_ plan: StepPlan, samples: Int) {
+    count(samples: samples, uniqueRows: plan.uniqueCount)
+    fetchedRows += plan.fetchedCount
+    overlayRows += plan.overlayCount
+    initialRows += plan.initialCount
+    evictedRows += plan.evictedCount
+    blocksRead += plan.blockCount
+  }
+
+  mutating func count(samples: Int, uniqueRows: Int) {
+    batches += 1
+    self.samples += samples
+    self.uniqueRows += uniqueRows
+  }
 
   /// What came since `earlier`.
   public func since(_ earlier: RunCounters) -> RunCounters {

@@ -28,8 +28,12 @@ struct FormatOption: ParsableArguments {
 
 /// The configuration file with the flags that win over it.
 struct ConfigurationOptions: ParsableArguments {
-  @Option(help: "Configuration file (YAML); data/configs has examples with a comment on every key.")
-  var config: String
+  @Option(
+    help: """
+      Configuration file (YAML); data/configs has examples with a comment on every key. Without one every key has \
+      its default.
+      """)
+  var config: String?
 
   @Option(
     name: .customLong("set"), parsing: .singleValue,
@@ -51,8 +55,28 @@ struct ConfigurationOptions: ParsableArguments {
   }
 
   func validate() throws {
+    if let lookahead, lookahead < 1 { throw ValidationError("--lookahead: expected at least 1") }
     for pair in overrides where !pair.contains("=") {
       throw ValidationError("--set \(pair): expected key=value, such as rows.learning_rate=0.1")
     }
+  }
+}
+
+/// How a run goes about it, beside its memory; the flags win over the file.
+struct RunOptions: ParsableArguments {
+  @OptionGroup var configuration: ConfigurationOptions
+  @Option(help: "Compute threads (default: the file's, else one for each core).") var threads: Int?
+  @Option(help: "Passes over the training data, those done before included.") var epochs: Int?
+  @Option(
+    help: "Which idle row leaves the cache: min (farthest next use), window (as BagPipe) or lru (oldest use)."
+  )
+  var policy: EvictionPolicy?
+
+  func read() throws -> Configuration {
+    var settings: [String] = []
+    if let threads { settings.append("threads=\(threads)") }
+    if let epochs { settings.append("epochs=\(epochs)") }
+    if let policy { settings.append("policy=\(policy.rawValue)") }
+    return try configuration.read(extra: settings)
   }
 }

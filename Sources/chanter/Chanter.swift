@@ -9,6 +9,7 @@ struct Chanter: ParsableCommand {
     discussion: """
       From a click log to a trained model:
         chanter preprocess clicks.tsv --out clicks.dataset
+        chanter plan clicks.dataset --config data/configs/dlrm-small.yaml --memory 1GiB
         chanter train clicks.dataset --out clicks.model --config data/configs/dlrm-small.yaml --memory 1GiB
         chanter evaluate clicks.model clicks.dataset
         chanter predict clicks.model new.tsv > probabilities.txt
@@ -18,7 +19,8 @@ struct Chanter: ParsableCommand {
       """,
     version: "0.1.0",
     subcommands: [
-      Generate.self, Preprocess.self, Train.self, Evaluate.self, Predict.self, Digest.self, Verify.self,
+      Generate.self, Preprocess.self, Plan.self, Train.self, Evaluate.self, Predict.self, Digest.self,
+      Verify.self,
     ])
 
   static func main() {

@@ -25,6 +25,36 @@ func printTable(_ rows: [(String, String)]) {
   }
 }
 
+/// Rows under a header, in columns that are aligned to the right but for the first `leading`.
+func printColumns(_ header: [String], _ rows: [[String]], leading: Int = 1) {
+  let widths = header.indices.map { column in
+    ([header] + rows).map { $0[column].count }.max() ?? 0
+  }
+  func line(_ cells: [String]) -> String {
+    let padded = cells.enumerated().map { column, cell in
+      let space = String(repeating: " ", count: widths[column] - cell.count)
+      return column < leading ? cell + space : space + cell
+    }
+    let text = padded.joined(separator: "  ")
+    return String(text.prefix(text.count - text.reversed().prefix { $0 == " " }.count))
+  }
+  printLine(emphasized(line(header)))
+  for row in rows { printLine(line(row)) }
+}
+
+/// A heading: an empty line, then `text`.
+func printHeading(_ text: String) { printLine("\n" + emphasized(text)) }
+
+/// `text` in bold on a terminal, unless NO_COLOR is set (no-color.org).
+private func emphasized(_ text: String) -> String {
+  let isPlain =
+    isatty(STDOUT_FILENO) == 0 || ProcessInfo.processInfo.environment["NO_COLOR"]?.isEmpty == false
+  return isPlain ? text : "\u{1B}[1m\(text)\u{1B}[0m"
+}
+
+/// A share as `12.34%`.
+func percent(_ share: Double, _ decimals: Int = 2) -> String { fixed(100 * share, decimals) + "%" }
+
 /// `1234567` as `1,234,567`.
 func grouped(_ value: Int) -> String {
   var result = ""

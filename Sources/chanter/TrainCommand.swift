@@ -21,13 +21,9 @@ struct Train: ParsableCommand {
 
   @Argument(help: "Dataset made by preprocess.") var dataset: String
   @Option(help: "The model: a directory that is made, or gone on with.") var out: String
-  @OptionGroup var options: ConfigurationOptions
+  @OptionGroup var options: RunOptions
   @Option(help: "Bytes that the run may take, such as 4GiB. The least that works is named if it is less.")
   var memory: MemorySize?
-  @Option(help: "Compute threads (default: the file's, else one for each core).") var threads: Int?
-  @Option(help: "Passes over the training data, those done before included.") var epochs: Int?
-  @Option(help: "Which idle row leaves the cache: min (farthest next use) or window (as BagPipe).")
-  var policy: EvictionPolicy?
   @Flag(help: "Keep all rows in memory and train one batch after the other, without planner or cache.")
   var inMemory = false
   @OptionGroup var output: FormatOption
@@ -39,11 +35,7 @@ struct Train: ParsableCommand {
   }
 
   func run() throws {
-    var settings: [String] = []
-    if let threads { settings.append("threads=\(threads)") }
-    if let epochs { settings.append("epochs=\(epochs)") }
-    if let policy { settings.append("policy=\(policy.rawValue)") }
-    let configuration = try options.read(extra: settings)
+    let configuration = try options.read()
     Interrupt.install()
 
     let display = TrainingDisplay(format: output.format)

@@ -16,6 +16,7 @@ final class CommitWriter: Sendable {
   private struct State {
     /// The commit handed over and not durable yet.
     var job: FreezePlan?
+    var isCompacting = false
     var isClosing = false
     var failure: (any Error)?
     var totals = Totals()
@@ -71,6 +72,14 @@ final class CommitWriter: Sendable {
     }
   }
 
+  /// Waits until the last submitted commit and its compaction are durable.
+  func waitUntilCompacted() throws {
+    try monitor.wait { state throws(any Error) -> Void? in
+      if let failure = state.failure { throw failure }
+      return state.job == nil && !state.isCompacting ? () : nil
+    }
+  }
+
   func submit(_ freeze: FreezePlan) { monitor.update { $0.job = freeze } }
 
   var totals: Totals { monitor.update { $0.totals } }
@@ -114,8 +123,10 @@ final class CommitWriter: Sendable {
           }
         }
         try committed(freeze)
+        let isCompacting = compaction != nil
         monitor.update { state in
           state.job = nil
+          state.isCompacting = isCompacting
           state.totals.commits += 1
           state.totals.bytesWritten += written
         }
@@ -124,6 +135,7 @@ final class CommitWriter: Sendable {
         compaction = nil
         compacted(current.step)
         monitor.update { state in
+          state.isCompacting = false
           state.totals.compactions += 1
           state.totals.bytesWritten += current.run.bytesWritten
         }

@@ -132,11 +132,7 @@ final class PrefetchPipeline: Sendable {
   private func plan(firstStep: Int) throws {
     var planner = Planner(configuration, firstStep: firstStep)
     while let item = try decoded.receive() {
-      let batch = item.batch
-      let access = BatchAccess(
-        count: batch.uniqueCount, keys: batch.keys.base, nextUses: batch.nextUse.base,
-        firstTouches: batch.firstTouch.base)
-      try planner.plan(access, into: item.plan)
+      try planner.plan(BatchAccess(item.batch), into: item.plan)
       try planned.send(item)
       try sendFreezes(&planner, atEnd: false)
     }

@@ -1,0 +1,106 @@
+import ArgumentParser
+import Lookahead
+import Primitives
+import Training
+
+struct Plan: ParsableCommand {
+  static let configuration = CommandConfiguration(
+    abstract: "Tell what a training run will fetch, evict, read and write, exactly and before it is begun.",
+    discussion: """
+      Takes the options of train, runs its planner over the dataset without rows or maths, and prints the counters that
+      a run from scratch will end with: for --memory, and for budgets from 1 to 100% of the bytes of the rows that the
+      training data uses. Planning holds about 60 bytes for each row of the largest cache planned.
+
+      Examples:
+        chanter plan clicks.dataset --config data/configs/dlrm.yaml --memory 4GiB
+        chanter plan clicks.dataset --config data/configs/dlrm.yaml --memory 4GiB --epochs 2 --compare
+        chanter plan clicks.dataset --config data/configs/dlrm.yaml --memory 4GiB --format json
+      """)
+
+  @Argument(help: "Dataset made by preprocess.") var dataset: String
+  @Option(help: "Bytes that the run may take, such as 4GiB. The least that works is named if it is less.")
+  var memory: MemorySize
+  @OptionGroup var options: RunOptions
+  @Flag(help: "Plan every policy at every budget, side by side.") var compare = false
+  @OptionGroup var output: FormatOption
+
+  func run() throws {
+    var request = PlanRequest(
+      datasetPath: dataset, configuration: try options.read(), memory: memory.bytes)
+    request.comparesPolicies = compare
+    let line = ProgressLine()
+    var rate = PhaseRate()
+    request.progressed = { line.show(rate.describe("planning batches", done: $0, total: $1)) }
+    let report = try request.run()
+    line.clear()
+    switch output.format {
+    case .json: try printJSON(PlanResult(report))
+    case .text: print(report)
+    }
+  }
+
+  private func print(_ report: PlanReport) {
+    let batches = report.counters.batches
+    printColumns(
+      ["table", "rows", "touched", "bytes touched"],
+      report.tables.map {
+        [
+          $0.name, grouped($0.rows), grouped($0.touchedRows),
+          ByteSize.format($0.touchedRows * report.rowBytes),
+        ]
+      } + [
+        [
+          "all", grouped(report.tables.reduce(0) { $0 + $1.rows }), grouped(report.touchedRows),
+          ByteSize.format(report.touchedBytes),
+        ]
+      ])
+    let memory = report.memory
+    printHeading("memory: \(ByteSize.format(memory.total)) of \(ByteSize.format(memory.budget))")
+    printTable(memory.split.map { ($0.name, ByteSize.format($0.bytes)) })
+    printTable([
+      ("rows resident", grouped(memory.cacheRows)),
+      ("lookahead", grouped(memory.lookahead)),
+      ("least that works", ByteSize.ceilingMebibytes(report.minimumMemory)),
+    ])
+    let counters = report.counters
+    printHeading("the run: \(grouped(batches)) batches")
+    func row(_ name: String, _ total: Int) -> [String] {
+      [name, grouped(total), fixed(Double(total) / Double(max(1, batches)), 1)]
+    }
+    printColumns(
+      ["", "in total", "a batch"],
+      [
+        row("rows asked for", counters.uniqueRows), row("hits", counters.hits),
+        row("fetches", counters.fetchedRows), row("  from the overlay", counters.overlayRows),
+        row("  never stored before", counters.initialRows), row("evictions", counters.evictedRows),
+        row("blocks read", counters.blocksRead), row("bytes written", counters.bytesWritten),
+        row("commits", counters.commits), row("compactions", counters.compactions),
+      ])
+    printLine("hit rate \(percent(counters.hitRate)), written \(ByteSize.format(counters.bytesWritten))")
+    if !report.alternatives.isEmpty {
+      printHeading("the same memory with other policies")
+      printBudgets(report.alternatives, report)
+    }
+    printHeading("other budgets, as shares of the \(ByteSize.format(report.touchedBytes)) touched")
+    printBudgets(report.budgets, report)
+  }
+
+  private func printBudgets(_ budgets: [PlannedBudget], _ report: PlanReport) {
+    printColumns(
+      ["share", "memory", "policy", "rows resident", "hit rate", "fetches", "blocks read", "written"],
+      budgets.map { planned in
+        let start = [
+          planned.share.map { percent($0, 0) } ?? "", ByteSize.format(planned.budget),
+          planned.policy.rawValue,
+        ]
+        guard let outcome = planned.outcome else {
+          return start + ["below the least", "", "", "", ""]
+        }
+        let counters = outcome.counters
+        return start + [
+          grouped(outcome.memory.cacheRows), percent(counters.hitRate), grouped(counters.fetchedRows),
+          grouped(counters.blocksRead), ByteSize.format(counters.bytesWritten),
+        ]
+      })
+  }
+}
