@@ -56,7 +56,7 @@ let package = Package(
     .executableTarget(
       name: "chanter",
       dependencies: [
-        "Primitives", "BatchStore", "Ingest", "Lookahead", "Training",
+        "Primitives", "BatchStore", "Ingest", "Lookahead", "TableStore", "Training",
         .product(name: "ArgumentParser", package: "swift-argument-parser"),
         .product(name: "Logging", package: "swift-log"),
       ],

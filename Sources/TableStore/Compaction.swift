@@ -152,6 +152,8 @@ extension ModelStore {
   /// - Parameter maximumBlocks: most blocks of one step, at least 1; LMDB keeps a dirty page for each page of a block
   ///   until the step's end (see `MemoryCosts`).
   public func makeCompaction(through last: UInt64? = nil, maximumBlocks: Int) throws -> Compaction? {
+    // A reader that was killed meanwhile would keep every page that is replaced from here on.
+    try environment.clearStaleReaders()
     let through = try last ?? readState().commit
     let runs = try environment.read { try chunkRuns($0.handle, through: through) }
     if runs.isEmpty { return nil }

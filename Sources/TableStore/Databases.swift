@@ -10,7 +10,8 @@ struct Databases: Sendable {
 
   static let metaName = "meta"
   static let chunksName = "chunks"
-  static func tableName(_ table: TableLayout) -> String { "table." + table.name }
+  static let tablePrefix = "table."
+  static func tableName(_ table: TableLayout) -> String { tablePrefix + table.name }
 
   /// Makes the databases of a new model.
   init(making layout: RowLayout, in transaction: borrowing WriteTransaction) throws {

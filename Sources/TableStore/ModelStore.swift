@@ -19,7 +19,7 @@ public final class ModelStore: @unchecked Sendable {
   let databases: Databases
   private let lock: TrainerLock?
 
-  private init(
+  init(
     _ environment: Environment, _ databases: Databases, layout: RowLayout, header: String, lock: TrainerLock?
   ) {
     path = environment.path
@@ -55,9 +55,7 @@ public final class ModelStore: @unchecked Sendable {
     let environment = try Environment(path: path, readOnly: false)
     let databases = try environment.write { transaction in
       let databases = try Databases(making: layout, in: transaction)
-      let bytes = HeaderRecord.bytes(layout, header: header)
-      let record = try transaction.reserve(databases.meta, Record.header.key, count: bytes.count)
-      record.copyBytes(from: bytes)
+      try putHeader(layout, header: header, databases, transaction)
       let state = CommitState(commit: 0, cursor: cursor, denseBytes: dense.count)
       try putState(state, dense: dense, databases, transaction)
       return databases
@@ -126,6 +124,14 @@ public final class ModelStore: @unchecked Sendable {
     return state
   }
 
+  static func putHeader(
+    _ layout: RowLayout, header: String, _ databases: Databases, _ transaction: borrowing WriteTransaction
+  ) throws {
+    let bytes = HeaderRecord.bytes(layout, header: header)
+    let record = try transaction.reserve(databases.meta, Record.header.key, count: bytes.count)
+    record.copyBytes(from: bytes)
+  }
+
   /// Writes the state and dense records; returns the bytes written.
   @discardableResult
   static func putState(
@@ -145,7 +151,7 @@ public final class ModelStore: @unchecked Sendable {
 
 // What lies in the directory.
 extension ModelStore {
-  static let dataFile = "data.mdb"
+  public static let dataFile = "data.mdb"
   static let lockFile = "lock.mdb"
 
   /// Throws unless nothing, or only what an interrupted creation leaves, is at `path`.
@@ -160,7 +166,7 @@ extension ModelStore {
   }
 
   /// True if the directory has a data file with something in it.
-  private static func hasData(_ path: String) throws -> Bool {
+  static func hasData(_ path: String) throws -> Bool {
     let attributes = try? FileManager.default.attributesOfItem(atPath: path + "/" + dataFile)
     return (attributes?[.size] as? Int ?? 0) > 0
   }
@@ -172,7 +178,7 @@ extension ModelStore {
     try check(fsync(descriptor) == 0 ? 0 : errno, "sync the directory", path: path)
   }
 
-  private static func noModel(_ path: String) -> ChanterError {
+  static func noModel(_ path: String) -> ChanterError {
     ChanterError(.io, "no model is there; give the directory that `chanter train --out` made", path: path)
   }
 

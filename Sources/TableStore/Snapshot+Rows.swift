@@ -1,4 +1,3 @@
-import CLMDB
 public import Primitives
 
 extension Snapshot {
@@ -9,8 +8,9 @@ extension Snapshot {
   /// Bounded memory: one block, 16 bytes for each of 1,024 blocks read ahead, about 100 bytes for each commit that has
   /// chunks.
   public func forEachStoredRow(_ body: (RowKey, UnsafePointer<Float>) throws -> Void) throws {
-    try forEachStoredBlock { block, rows in
-      var row = rows
+    try forEachStoredBlock { block, bytes in
+      guard let base = bytes.baseAddress else { return }
+      var row = UnsafeRawPointer(base + Seal.byteCount).assumingMemoryBound(to: Float.self)
       for number in store.geometry.rows(of: block) {
         try body(RowKey(table: block.table, row: number), row)
         row += store.geometry.rowFloats
@@ -35,8 +35,9 @@ extension Snapshot {
     return digest.finish(dense: dense.rawBytes, cursor: state.cursor)
   }
 
-  /// Merges the stored blocks with the chunks, in ascending order.
-  private func forEachStoredBlock(_ body: (RowKey, UnsafePointer<Float>) throws -> Void) throws {
+  /// Merges the stored blocks with the chunks, in ascending order. `body` gets a block's bytes with the newest rows in
+  /// them and a seal that does not fit any more.
+  func forEachStoredBlock(_ body: (RowKey, UnsafeMutableRawBufferPointer) throws -> Void) throws {
     let geometry = store.geometry
     let buffer = AlignedBuffer<UInt8>(count: geometry.blockBytes)
     let bytes = UnsafeMutableRawBufferPointer(start: buffer.base, count: geometry.blockBytes)
@@ -58,67 +59,7 @@ extension Snapshot {
         (UnsafeMutableRawPointer(buffer.base) + geometry.offset(of: key))
           .copyMemory(from: try merge.take(), byteCount: geometry.rowBytes)
       }
-      try body(
-        block, UnsafeRawPointer(buffer.base + Seal.byteCount).assumingMemoryBound(to: Float.self))
+      try body(block, bytes)
     }
-  }
-}
-
-/// Walks the stored blocks of all tables in ascending order, announcing them to the system a window ahead.
-private struct BlockScan {
-  private static let windowBlocks = 1024
-  private let store: ModelStore
-  private let transaction: OpaquePointer
-  private var window: [(block: RowKey, bytes: UnsafeRawBufferPointer)] = []
-  private var position = 0
-  private var table = 0
-  // Where the next window starts in the table, or nil when the table is done.
-  private var nextBlock: UInt64? = 0
-
-  init(_ store: ModelStore, transaction: OpaquePointer) {
-    self.store = store
-    self.transaction = transaction
-    window.reserveCapacity(Self.windowBlocks)
-  }
-
-  /// The next block, not yet checked, or nil at the end.
-  mutating func peek() throws -> (block: RowKey, bytes: UnsafeRawBufferPointer)? {
-    while position == window.count {
-      guard table < store.databases.tables.count else { return nil }
-      try fill()
-    }
-    return window[position]
-  }
-
-  mutating func advance() { position += 1 }
-
-  private mutating func fill() throws {
-    window.removeAll(keepingCapacity: true)
-    position = 0
-    guard let start = nextBlock else {
-      table += 1
-      nextBlock = 0
-      return
-    }
-    let cursor = try Cursor(transaction, store.databases.tables[table], path: store.path)
-    var readAhead = ReadAhead()
-    var entry = try cursor.move(MDB_SET_RANGE, from: start, path: store.path)
-    nextBlock = nil
-    while let found = entry {
-      guard found.key <= store.geometry.lastBlock else {
-        throw ChanterError(
-          .corrupt,
-          "table \(store.layout.tables[table].name) has a block with the impossible number"
-            + " \(found.key); " + restoreAdvice, path: store.path)
-      }
-      if window.count == Self.windowBlocks {
-        nextBlock = found.key
-        break
-      }
-      window.append((RowKey(table: table, row: UInt32(found.key)), found.value))
-      readAhead.add(UInt(bitPattern: found.value.baseAddress), count: found.value.count)
-      entry = try cursor.move(MDB_NEXT, path: store.path)
-    }
-    readAhead.flush()
   }
 }

@@ -11,21 +11,44 @@ enum VocabularyLink {
   /// has none.
   static func ensure(in modelPath: String, of dataset: Dataset) throws {
     let target = path(in: modelPath)
+    guard dataset.manifest.hasVocabulary, !FileManager.default.fileExists(atPath: target) else { return }
+    try put(Self.path(in: dataset.path), at: target)
+  }
+
+  /// Puts the vocabulary of one model, if it has one, into the directory of another.
+  static func copy(from modelPath: String, to directory: String) throws {
+    let source = path(in: modelPath)
+    guard FileManager.default.fileExists(atPath: source) else { return }
+    try put(source, at: path(in: directory))
+  }
+
+  private static func put(_ source: String, at target: String) throws {
     let files = FileManager.default
-    guard dataset.manifest.hasVocabulary, !files.fileExists(atPath: target) else { return }
-    let source = "\(dataset.path)/\(VocabularyFile.fileName)"
     if (try? files.linkItem(atPath: source, toPath: target)) != nil { return }
     // A copy takes time: under another name until it is whole.
     let partial = target + ".partial"
     try? files.removeItem(atPath: partial)
     do {
       try files.copyItem(atPath: source, toPath: partial)
+      try File(reading: partial).synchronize()
       try files.moveItem(atPath: partial, toPath: target)
+    } catch let error as ChanterError {
+      throw error
     } catch {
-      throw ChanterError(
-        .io, "cannot copy the dataset's vocabulary into the model: \(error.localizedDescription)",
-        path: target)
+      throw ChanterError(.io, "cannot copy the vocabulary: \(error.localizedDescription)", path: target)
     }
+  }
+
+  /// Reads the whole file and throws unless it is the vocabulary with this identity; a model without one passes. Memory: a
+  /// buffer.
+  static func check(in modelPath: String, identity: String) throws {
+    let file = path(in: modelPath)
+    guard FileManager.default.fileExists(atPath: file) else { return }
+    let reader = try VocabularyReader(file)
+    while try reader.nextTable() != nil {
+      while try reader.nextValue() != nil {}
+    }
+    guard try reader.finish() == identity else { throw foreign(file) }
   }
 
   static func load(from modelPath: String, identity: String) throws -> Vocabulary {
@@ -35,10 +58,11 @@ enum VocabularyLink {
         .badInput, "this model has no vocabulary, so it can score datasets but no raw input", path: modelPath)
     }
     let vocabulary = try VocabularyFile.load(file)
-    guard vocabulary.identity == identity else {
-      throw ChanterError(
-        .mismatch, "this vocabulary belongs to another model; restore the right file", path: file)
-    }
+    guard vocabulary.identity == identity else { throw foreign(file) }
     return vocabulary
+  }
+
+  private static func foreign(_ file: String) -> ChanterError {
+    ChanterError(.mismatch, "this vocabulary belongs to another model; restore the right file", path: file)
   }
 }

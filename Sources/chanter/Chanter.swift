@@ -20,7 +20,7 @@ struct Chanter: ParsableCommand {
     version: "0.1.0",
     subcommands: [
       Generate.self, Preprocess.self, Plan.self, Train.self, Evaluate.self, Predict.self, Digest.self,
-      Verify.self,
+      Verify.self, Check.self, Copy.self,
     ])
 
   static func main() {

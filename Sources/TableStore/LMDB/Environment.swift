@@ -23,6 +23,8 @@ final class Environment: @unchecked Sendable {
   /// Address space to reserve, halved while the system refuses. The file grows only as it is used.
   private static let largestMap = 1 << 40
   private static let smallestMap = 1 << 30
+  /// What LMDB makes it for 126 readers, its default.
+  private static let lockFileBytes = 8192
 
   /// Opens the environment in the existing directory `path`; makes its files unless `readOnly`.
   ///
@@ -32,6 +34,7 @@ final class Environment: @unchecked Sendable {
     var flags = UInt32(MDB_NORDAHEAD | MDB_NOTLS | MDB_NOMEMINIT)
     if readOnly { flags |= UInt32(MDB_RDONLY) }
     try Self.checkMetaPages(path)
+    try Self.reserveLockFile(path)
     var mapSize = Self.largestMap
     while true {
       var created: OpaquePointer?
@@ -68,6 +71,19 @@ final class Environment: @unchecked Sendable {
     guard fstat(descriptor, &status) == 0 else { throw failure(errno, attempt: "read data.mdb", path: path) }
     // LMDB takes an empty file for a new one.
     if status.st_size > 0 { _ = try MetaPage.readBoth(descriptor, path: path) }
+  }
+
+  /// Gives `lock.mdb` its space on the disk. LMDB writes it through a map, where a full disk would be a signal that ends
+  /// the process and not an error.
+  private static func reserveLockFile(_ path: String) throws {
+    let descriptor = open(path + "/lock.mdb", O_RDWR | O_CREAT | O_CLOEXEC, 0o644)
+    // Where it cannot be written, LMDB knows what that means: it reads a read-only file system without it.
+    guard descriptor >= 0 else { return }
+    defer { close(descriptor) }
+    var status = stat()
+    guard fstat(descriptor, &status) == 0, Int(status.st_blocks) * 512 < lockFileBytes else { return }
+    let code = posix_fallocate(descriptor, 0, off_t(lockFileBytes))
+    if code == ENOSPC || code == EDQUOT { throw failure(code, attempt: "make lock.mdb", path: path) }
   }
 
   deinit { mdb_env_close(handle) }

@@ -57,15 +57,18 @@ struct WriteTransaction: ~Copyable {
     return database
   }
 
+  /// - Parameter appends: the key comes after all others of the database, which are then packed without gaps.
   func put(
-    _ database: MDB_dbi, _ key: UInt64, _ bytes: UnsafeRawBufferPointer, _ attempt: @autoclosure () -> String
+    _ database: MDB_dbi, _ key: UInt64, _ bytes: UnsafeRawBufferPointer, appends: Bool = false,
+    _ attempt: @autoclosure () -> String
   ) throws {
     var number = key
     try withUnsafeMutableBytes(of: &number) { keyBytes in
       var key = MDB_val(mv_size: 8, mv_data: keyBytes.baseAddress)
       var data = MDB_val(
         mv_size: bytes.count, mv_data: UnsafeMutableRawPointer(mutating: bytes.baseAddress))
-      try check(mdb_put(handle, database, &key, &data, 0), attempt(), path: path)
+      try check(
+        mdb_put(handle, database, &key, &data, appends ? UInt32(MDB_APPEND) : 0), attempt(), path: path)
     }
   }
 

@@ -23,6 +23,9 @@ struct TreeCheck: ~Copyable {
   // A page reached twice would make the walk endless; so many visits are possible only then.
   private var visited: UInt64 = 0
 
+  /// Called with each damaged tree of a named database; nil throws the first damage instead.
+  private let damagedTree: ((_ database: String, ChanterError) -> Void)?
+
   private enum Tree { case free, main, integerKeys, textKeys }
 
   /// Deepest tree that LMDB handles (`CURSOR_STACK`).
@@ -35,7 +38,12 @@ struct TreeCheck: ~Copyable {
   private static let subDatabase: UInt16 = 0x02
 
   /// Throws `.corrupt` unless all index pages of the last commit are whole.
-  static func run(_ environment: Environment) throws {
+  ///
+  /// - Parameter damagedTree: is told of the first damage in each database instead; then only what lies above the
+  ///   databases throws.
+  static func run(
+    _ environment: Environment, damagedTree: ((_ database: String, ChanterError) -> Void)? = nil
+  ) throws {
     try environment.read { transaction in
       let path = environment.path
       var descriptor: Int32 = -1
@@ -61,13 +69,17 @@ struct TreeCheck: ~Copyable {
       let present = UInt64(status.st_size) / UInt64(meta.pageBytes)
       var check = TreeCheck(
         descriptor: descriptor, path: path, pageBytes: meta.pageBytes,
-        pageCount: min(present, meta.lastPage + 1), lastPage: meta.lastPage)
+        pageCount: min(present, meta.lastPage + 1), lastPage: meta.lastPage, damagedTree: damagedTree)
       try check.walk(meta.free, .free)
       try check.walk(meta.main, .main)
     }
   }
 
-  private init(descriptor: Int32, path: String, pageBytes: Int, pageCount: UInt64, lastPage: UInt64) {
+  private init(
+    descriptor: Int32, path: String, pageBytes: Int, pageCount: UInt64, lastPage: UInt64,
+    damagedTree: ((String, ChanterError) -> Void)?
+  ) {
+    self.damagedTree = damagedTree
     self.descriptor = descriptor
     self.path = path
     self.pageBytes = pageBytes
@@ -197,7 +209,12 @@ struct TreeCheck: ~Copyable {
       guard record.flags == (isMeta ? 0 : MetaPage.integerKeys) else {
         throw damaged(page, "the record of a database is damaged")
       }
-      try walk(record, isMeta ? .textKeys : .integerKeys)
+      do {
+        try walk(record, isMeta ? .textKeys : .integerKeys)
+      } catch let error as ChanterError where error.kind == .corrupt {
+        guard let damagedTree else { throw error }
+        damagedTree(String(decoding: progress.lastText, as: UTF8.self), error)
+      }
     default: throw damaged(page, "an index entry has an impossible kind")
     }
   }
