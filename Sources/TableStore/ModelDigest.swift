@@ -1,11 +1,5 @@
 public import Primitives
 
-#if canImport(Glibc)
-  import Glibc
-#else
-  import Musl
-#endif
-
 /// The digest of a model: a fingerprint of every row whose bytes differ from its initial value, in (table, row) order,
 /// the dense record and the cursor. It does not depend on what happens to be stored where, or stored at all.
 ///
@@ -13,25 +7,23 @@ public import Primitives
 public struct ModelDigest: ~Copyable {
   private let layout: RowLayout
   private var fingerprint = Fingerprint()
-  // Key and row beside each other, so that one update takes both; then room for the initial value.
+  // Key and row beside each other, so that one update takes both.
   private let entry: AlignedBuffer<UInt8>
-  private let initial: AlignedBuffer<Float>
+  private let initial: InitialRows
   /// Rows so far that differ from their initial value.
   public private(set) var changedRows = 0
 
   public init(layout: RowLayout) {
     self.layout = layout
     entry = AlignedBuffer(count: 8 + layout.rowBytes)
-    initial = AlignedBuffer(count: layout.rowFloats)
+    initial = InitialRows(layout)
   }
 
   /// Adds a row (`rowFloats` floats); one that has its initial value changes nothing. Keys must ascend.
   public mutating func add(_ key: RowKey, _ row: UnsafePointer<Float>) {
+    if initial.contains(key, row) { return }
     let bytes = UnsafeMutableRawPointer(entry.base)
-    layout.fillInitial(table: key.table, row: key.row, into: initial.base)
     (bytes + 8).copyMemory(from: row, byteCount: layout.rowBytes)
-    // Bytes and not numbers: -0 differs from 0 here, and a NaN equals itself.
-    if memcmp(row, initial.base, layout.rowBytes) == 0 { return }
     bytes.storeBytes(of: key.littleEndian, as: RowKey.self)
     fingerprint.update(entry.rawBytes)
     changedRows += 1

@@ -7,14 +7,33 @@ extension Snapshot {
   ///
   /// Bounded memory: one block, 16 bytes for each of 1,024 blocks read ahead, about 100 bytes for each commit that has
   /// chunks.
-  public func forEachStoredRow(_ body: (RowKey, UnsafePointer<Float>) throws -> Void) throws {
-    try forEachStoredBlock { block, bytes in
+  /// - Parameter table: the one table to go through; nil for all.
+  public func forEachStoredRow(
+    of table: Int? = nil, _ body: (RowKey, UnsafePointer<Float>) throws -> Void
+  ) throws {
+    try forEachStoredBlock(of: table) { block, bytes in
       guard let base = bytes.baseAddress else { return }
       var row = UnsafeRawPointer(base + Seal.byteCount).assumingMemoryBound(to: Float.self)
       for number in store.geometry.rows(of: block) {
         try body(RowKey(table: block.table, row: number), row)
         row += store.geometry.rowFloats
       }
+    }
+  }
+
+  /// Like `forEachStoredRow`, but only the rows whose bytes differ from their initial value.
+  /// - Parameter progress: called now and then with the number of rows looked at so far.
+  public func forEachChangedRow(
+    of table: Int? = nil, progress: (Int) -> Void = { _ in },
+    _ body: (RowKey, UnsafePointer<Float>) throws -> Void
+  ) throws {
+    let initial = InitialRows(store.layout)
+    var rowCount = 0
+    let reportEvery = 1 << 16
+    try forEachStoredRow(of: table) { key, row in
+      if !initial.contains(key, row) { try body(key, row) }
+      rowCount += 1
+      if rowCount % reportEvery == 0 { progress(rowCount) }
     }
   }
 
@@ -37,16 +56,25 @@ extension Snapshot {
 
   /// Merges the stored blocks with the chunks, in ascending order. `body` gets a block's bytes with the newest rows in
   /// them and a seal that does not fit any more.
-  func forEachStoredBlock(_ body: (RowKey, UnsafeMutableRawBufferPointer) throws -> Void) throws {
+  /// - Parameter table: the one table to go through; nil for all.
+  func forEachStoredBlock(
+    of table: Int? = nil, _ body: (RowKey, UnsafeMutableRawBufferPointer) throws -> Void
+  ) throws {
     let geometry = store.geometry
     let buffer = AlignedBuffer<UInt8>(count: geometry.blockBytes)
     let bytes = UnsafeMutableRawBufferPointer(start: buffer.base, count: geometry.blockBytes)
     let runs = try store.chunkRuns(transaction.handle, through: .max)
     var merge = try ChunkMerge(store, transaction: transaction.handle, runs: runs)
-    var scan = BlockScan(store, transaction: transaction.handle)
+    let tables = table.map { $0..<$0 + 1 } ?? store.layout.tables.indices
+    var scan = BlockScan(
+      store, transaction: transaction.handle,
+      skippedTables: Set(store.layout.tables.indices.filter { !tables.contains($0) }))
+    while let key = merge.nextKey, key.table < tables.lowerBound { _ = try merge.take() }
     while true {
       let stored = try scan.peek()
-      let changed = merge.nextKey.map { geometry.block(of: $0) }
+      let changed = merge.nextKey.flatMap {
+        $0.table < tables.upperBound ? geometry.block(of: $0) : nil
+      }
       guard let block = [stored?.block, changed].compactMap(\.self).min() else { return }
       if let stored, stored.block == block {
         try Block.verify(stored.bytes, block, geometry, store.layout, path: store.path)

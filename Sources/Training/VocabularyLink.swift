@@ -7,6 +7,12 @@ import Primitives
 enum VocabularyLink {
   private static func path(in modelPath: String) -> String { "\(modelPath)/\(VocabularyFile.fileName)" }
 
+  /// The vocabulary file of a model, or nil for a model of a dataset that was written from row numbers.
+  static func file(in modelPath: String) -> String? {
+    let file = path(in: modelPath)
+    return FileManager.default.fileExists(atPath: file) ? file : nil
+  }
+
   /// Puts the dataset's vocabulary into the model's directory unless it is there. A dataset written from row numbers
   /// has none.
   static func ensure(in modelPath: String, of dataset: Dataset) throws {
@@ -52,8 +58,7 @@ enum VocabularyLink {
   }
 
   static func load(from modelPath: String, identity: String) throws -> Vocabulary {
-    let file = path(in: modelPath)
-    guard FileManager.default.fileExists(atPath: file) else {
+    guard let file = file(in: modelPath) else {
       throw ChanterError(
         .badInput, "this model has no vocabulary, so it can score datasets but no raw input", path: modelPath)
     }

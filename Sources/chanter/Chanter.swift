@@ -12,6 +12,7 @@ struct Chanter: ParsableCommand {
         chanter plan clicks.dataset --config data/configs/dlrm-small.yaml --memory 1GiB
         chanter train clicks.dataset --out clicks.model --config data/configs/dlrm-small.yaml --memory 1GiB
         chanter evaluate clicks.model clicks.dataset
+        chanter inspect clicks.model
         chanter predict clicks.model new.tsv > probabilities.txt
 
       Results go to standard output, progress and errors to standard error. Exit status: 0 done, 1 failed,
@@ -19,8 +20,8 @@ struct Chanter: ParsableCommand {
       """,
     version: "0.1.0",
     subcommands: [
-      Generate.self, Preprocess.self, Plan.self, Train.self, Evaluate.self, Predict.self, Digest.self,
-      Verify.self, Check.self, Copy.self,
+      Generate.self, Preprocess.self, Plan.self, Train.self, Evaluate.self, Predict.self, Inspect.self,
+      Digest.self, Verify.self, Check.self, Copy.self,
     ])
 
   static func main() {

@@ -9,10 +9,12 @@ func printError(_ text: String) {
   FileHandle.standardError.write(Data((text + "\n").utf8))
 }
 
-/// One JSON object on one line, keys sorted.
+/// One JSON object on one line, keys sorted; numbers that JSON cannot say are "nan", "inf" and "-inf".
 func printJSON(_ value: some Encodable) throws {
   let encoder = JSONEncoder()
   encoder.outputFormatting = [.sortedKeys, .withoutEscapingSlashes]
+  encoder.nonConformingFloatEncodingStrategy = .convertToString(
+    positiveInfinity: "inf", negativeInfinity: "-inf", nan: "nan")
   encoder.keyEncodingStrategy = .convertToSnakeCase
   printLine(String(decoding: try encoder.encode(value), as: UTF8.self))
 }
@@ -25,15 +27,15 @@ func printTable(_ rows: [(String, String)]) {
   }
 }
 
-/// Rows under a header, in columns that are aligned to the right but for the first `leading`.
-func printColumns(_ header: [String], _ rows: [[String]], leading: Int = 1) {
+/// Rows under a header, in columns that are aligned to the right but for the first `leading` and the last `trailing`.
+func printColumns(_ header: [String], _ rows: [[String]], leading: Int = 1, trailing: Int = 0) {
   let widths = header.indices.map { column in
     ([header] + rows).map { $0[column].count }.max() ?? 0
   }
   func line(_ cells: [String]) -> String {
     let padded = cells.enumerated().map { column, cell in
       let space = String(repeating: " ", count: widths[column] - cell.count)
-      return column < leading ? cell + space : space + cell
+      return column < leading || column >= header.count - trailing ? cell + space : space + cell
     }
     let text = padded.joined(separator: "  ")
     return String(text.prefix(text.count - text.reversed().prefix { $0 == " " }.count))

@@ -7,8 +7,8 @@ struct Plan: ParsableCommand {
   static let configuration = CommandConfiguration(
     abstract: "Tell what a training run will fetch, evict, read and write, exactly and before it is begun.",
     discussion: """
-      Takes the options of train, runs its planner over the dataset without rows or maths, and prints the counters that
-      a run from scratch will end with: for --memory, and for budgets from 1 to 100% of the bytes of the rows that the
+      Takes the options of train, runs its planner over the dataset without rows or maths, and prints the counters that \
+      a run from scratch will end with: for --memory, and for budgets from 1 to 100% of the bytes of the rows that the \
       training data uses. Planning holds about 60 bytes for each row of the largest cache planned.
 
       Examples:

@@ -81,8 +81,21 @@ public struct Configuration: Equatable, Sendable {
 
   /// The configuration as YAML, every key with its value in force.
   public var text: String {
+    """
+    \(model.text)
+    epochs: \(run.epochs)
+    lookahead: \(run.lookahead)
+    policy: \(run.policy.rawValue)
+    threads: \(run.threads)
+    """
+  }
+}
+
+extension ModelConfiguration {
+  /// The model's part of a configuration as YAML.
+  public var text: String {
     func list(_ values: [Int]) -> String { "[" + values.map(String.init).joined(separator: ", ") + "]" }
-    func optimizer(_ name: String, _ value: ModelConfiguration.OptimizerConfiguration) -> String {
+    func optimizer(_ name: String, _ value: OptimizerConfiguration) -> String {
       """
       \(name):
         optimizer: \(value.optimizer)
@@ -92,16 +105,12 @@ public struct Configuration: Equatable, Sendable {
     }
     return """
       model: dlrm
-      dimension: \(model.dimension)
-      bottom: \(list(model.bottom))
-      top: \(list(model.top))
-      \(optimizer("rows", model.rows))
-      \(optimizer("dense", model.dense))
-      seed: \(model.seed)
-      epochs: \(run.epochs)
-      lookahead: \(run.lookahead)
-      policy: \(run.policy.rawValue)
-      threads: \(run.threads)
+      dimension: \(dimension)
+      bottom: \(list(bottom))
+      top: \(list(top))
+      \(optimizer("rows", rows))
+      \(optimizer("dense", dense))
+      seed: \(seed)
       """
   }
 }
