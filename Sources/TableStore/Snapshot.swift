@@ -35,7 +35,7 @@ public final class Snapshot {
   /// else its initial value. `keys` ascend.
   ///
   /// Holds 20 bytes a row of the largest request so far.
-  /// - Returns: distinct blocks looked up.
+  /// - Returns: distinct blocks that the rows belong to, looked up or not: a function of the keys alone.
   public func fetch(
     keys: UnsafePointer<RowKey>, count: Int, slots: UnsafePointer<UInt32>, rows: UnsafeMutablePointer<Float>
   ) throws -> Int {
@@ -45,7 +45,12 @@ public final class Snapshot {
     let remainingSlots = remainingSlots.base
     let geometry = store.geometry
     var remaining = 0
+    var blockCount = 0
+    var previous = RowKey.max
     for index in 0..<count {
+      let block = geometry.block(of: keys[index])
+      if block != previous { blockCount += 1 }
+      previous = block
       if let row = try chunks.find(keys[index]) {
         UnsafeMutableRawPointer(rows + Int(slots[index]) * geometry.rowFloats)
           .copyMemory(from: row, byteCount: geometry.rowBytes)
@@ -55,7 +60,8 @@ public final class Snapshot {
         remaining += 1
       }
     }
-    return try blocks.fetch(keys: remainingKeys, count: remaining, slots: remainingSlots, rows: rows)
+    _ = try blocks.fetch(keys: remainingKeys, count: remaining, slots: remainingSlots, rows: rows)
+    return blockCount
   }
 
   private func reader(atLeast count: Int) throws -> BlockReader {
