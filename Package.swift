@@ -25,7 +25,6 @@ let package = Package(
   products: [.executable(name: "chanter", targets: ["chanter"])],
   dependencies: [
     .package(url: "https://github.com/apple/swift-argument-parser", from: "1.8.2"),
-    .package(url: "https://github.com/apple/swift-log", from: "1.16.2"),
     .package(url: "https://github.com/jpsim/Yams", from: "6.2.2"),
   ],
   targets: [
@@ -50,7 +49,6 @@ let package = Package(
       name: "Training",
       dependencies: [
         "Primitives", "BatchStore", "TableStore", "Lookahead", "RowCache", "Models", "Yams",
-        .product(name: "Logging", package: "swift-log"),
       ],
       swiftSettings: shared),
     .executableTarget(
@@ -58,7 +56,6 @@ let package = Package(
       dependencies: [
         "Primitives", "BatchStore", "Ingest", "Lookahead", "TableStore", "Training",
         .product(name: "ArgumentParser", package: "swift-argument-parser"),
-        .product(name: "Logging", package: "swift-log"),
       ],
       swiftSettings: shared),
 

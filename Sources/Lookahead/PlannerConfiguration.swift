@@ -24,6 +24,7 @@ public struct PlannerConfiguration: Equatable, Sendable {
   public var commitInterval: Int
   /// A compaction follows the commit that makes so many since the last compaction, or earlier where room demands it.
   public var commitsPerCompaction: Int
+  public static let defaultCommitsPerCompaction = 16
   /// The most distinct rows that one batch uses.
   public var maximumUniqueRows: Int
   /// Rows that share a block, to count the blocks that will be looked up.
@@ -36,7 +37,8 @@ public struct PlannerConfiguration: Equatable, Sendable {
 
   public init(
     lookahead: Int, policy: EvictionPolicy, cacheRows: Int, overlayRows: Int, commitRows: Int,
-    commitInterval: Int = 64, commitsPerCompaction: Int = 16, maximumUniqueRows: Int, rowsPerBlock: Int,
+    commitInterval: Int = 64, commitsPerCompaction: Int = defaultCommitsPerCompaction, maximumUniqueRows: Int,
+    rowsPerBlock: Int,
     trains: Bool = true, trustsFirstTouchBefore: Int = 0
   ) {
     self.lookahead = lookahead

@@ -1,8 +1,8 @@
 /// A queue of at most `capacity` elements between two stages, first in first out.
 ///
 /// `send` blocks while it is full, `receive` while it is empty. Closing it ends the stream: what was sent before
-/// is still received, then `receive` gives nil, or throws the error that the channel was closed with. Closing with
-/// an error also makes `send` throw it, so a failing consumer stops its producer.
+/// is still received, then `receive` gives nil. Closing with an error drops what is queued: from then on both ends throw
+/// that error, so a failing stage stops its neighbours at once.
 public final class BoundedChannel<Element: Sendable>: Sendable {
   private struct State {
     var queue: [Element] = []

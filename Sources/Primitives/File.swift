@@ -34,12 +34,20 @@ public final class File: Sendable {
   public convenience init(creating path: String) throws {
     let descriptor = open(path, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0o644)
     guard descriptor >= 0 else {
-      if errno == EEXIST {
-        throw ChanterError(.exists, "the output exists; remove it or choose another name", path: path)
-      }
-      throw File.failure("cannot create", path)
+      throw errno == EEXIST ? File.outputExists(path) : File.failure("cannot create", path)
     }
     self.init(path: path, descriptor: descriptor)
+  }
+
+  /// Opens or makes the unfinished form of `target` and empties it; locked for as long as it is open.
+  convenience init(lockingUnfinished path: String, of target: String) throws {
+    let descriptor = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0o644)
+    guard descriptor >= 0 else { throw File.failure("cannot create", path) }
+    self.init(path: path, descriptor: descriptor)
+    guard flock(descriptor, LOCK_EX | LOCK_NB) == 0 else {
+      throw ChanterError(.exists, "another process is writing this file; wait for it", path: target)
+    }
+    guard ftruncate(descriptor, 0) == 0 else { throw File.failure("cannot create", path) }
   }
 
   /// Makes a file without a name in `directory`; its space is free again as soon as it is closed, however the
@@ -133,6 +141,10 @@ public final class File: Sendable {
     guard fsync(descriptor) == 0 else { throw File.failure("cannot write to disk", path) }
   }
 
+  static func outputExists(_ path: String) -> ChanterError {
+    ChanterError(.exists, "the output exists; remove it or choose another name", path: path)
+  }
+
   /// An error for the system call that just failed, with the system's reason.
   public static func failure(_ action: String, _ path: String) -> ChanterError {
     ChanterError(.io, "\(action) this path: \(String(cString: strerror(errno)))", path: path)
@@ -163,9 +175,7 @@ extension File {
 
   /// Gives `path` the new name `target`, which must not exist, and makes the change durable.
   public static func move(_ path: String, to target: String) throws {
-    if exists(target) {
-      throw ChanterError(.exists, "the output exists; remove it or choose another name", path: target)
-    }
+    if exists(target) { throw outputExists(target) }
     guard rename(path, target) == 0 else { throw failure("cannot rename to \(target)", path) }
     try synchronizeDirectory(parent(of: target))
   }

@@ -40,6 +40,13 @@ public final class Monitor<State>: @unchecked Sendable {
     return try body(&state)
   }
 
+  /// Reads under the lock, waking nobody.
+  public func read<Result>(_ body: (State) -> Result) -> Result {
+    pthread_mutex_lock(mutex)
+    defer { pthread_mutex_unlock(mutex) }
+    return body(state)
+  }
+
   /// Runs `body` under the lock again after every change until it gives a value, and returns that value.
   /// `body` may change the state when it succeeds; other waiters are then woken.
   public func wait<Result, Failure: Error>(

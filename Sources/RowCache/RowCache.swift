@@ -1,6 +1,28 @@
 public import Lookahead
 public import Primitives
 
+/// What one step moved.
+public struct ExecutedStep: Equatable, Sendable {
+  public var evictedRows = 0
+  public var overlayRows = 0
+  public var initialRows = 0
+  public var blockRows = 0
+  /// Distinct blocks looked up.
+  public var blocks = 0
+
+  public init() {}
+
+  init(promisedBy plan: StepPlan) {
+    evictedRows = plan.evictedCount
+    overlayRows = plan.overlayCount
+    initialRows = plan.initialCount
+    blockRows = plan.blockRowCount
+    blocks = plan.blockCount
+  }
+
+  public var fetchedRows: Int { overlayRows + initialRows + blockRows }
+}
+
 /// The rows in memory: an arena of slots that batches read and train, and the overlay of evicted rows that are newer
 /// than their block. It decides nothing; it carries out what the planner decided.
 ///
@@ -28,13 +50,16 @@ public final class RowCache: @unchecked Sendable {
 
   /// Carries out one plan step: evictions first, since the fetches may use their slots.
   ///
-  /// - Throws: what `source` throws, and `.broken` if the run counts other blocks than the plan promised.
-  public func execute(_ plan: StepPlan, from source: any RowSource) throws {
+  /// - Returns: what was moved, counted here and not taken from the plan.
+  /// - Throws: what `source` throws, and `.broken` if the run counts something else than the plan promised.
+  public func execute(_ plan: StepPlan, from source: any RowSource) throws -> ExecutedStep {
+    var executed = ExecutedStep()
     let floats = layout.rowFloats
     let rows = rows.base
     let overlay = overlay.base
     for index in 0..<plan.evictedCount {
       let place = plan.evictedTo.base[index]
+      executed.evictedRows += 1
       if place == StepPlan.discarded { continue }
       let slot = Int(plan.evictedSlots.base[index])
       (overlay + Int(place) * floats).update(from: rows + slot * floats, count: floats)
@@ -43,19 +68,24 @@ public final class RowCache: @unchecked Sendable {
       let slot = Int(plan.overlaySlots.base[index])
       (rows + slot * floats).update(
         from: overlay + Int(plan.overlayFrom.base[index]) * floats, count: floats)
+      executed.overlayRows += 1
     }
     for index in 0..<plan.initialCount {
       let key = plan.initialKeys.base[index]
       layout.fillInitial(
         table: key.table, row: key.row, into: rows + Int(plan.initialSlots.base[index]) * floats)
+      executed.initialRows += 1
     }
-    guard plan.blockRowCount > 0 else { return }
-    let blocks = try source.fetch(
-      keys: plan.blockRowKeys.base, count: plan.blockRowCount, slots: plan.blockRowSlots.base, rows: rows)
-    guard blocks == plan.blockCount else {
+    if plan.blockRowCount > 0 {
+      executed.blocks = try source.fetch(
+        keys: plan.blockRowKeys.base, count: plan.blockRowCount, slots: plan.blockRowSlots.base, rows: rows)
+      executed.blockRows = plan.blockRowCount
+    }
+    guard executed == ExecutedStep(promisedBy: plan) else {
       throw ChanterError(
-        .broken, "step \(plan.step) looked up \(blocks) blocks where \(plan.blockCount) were planned")
+        .broken, "step \(plan.step) did \(executed) where \(ExecutedStep(promisedBy: plan)) was planned")
     }
+    return executed
   }
 
   /// Copies every row of a commit to `frozen` ([commitRows × rowFloats], in the order of `plan.keys`), split over the

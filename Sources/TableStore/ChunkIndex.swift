@@ -20,7 +20,7 @@ final class ChunkIndex {
       operation = MDB_NEXT
       let chunk = try Chunk.locate(found.value, key: found.key, store.geometry, path: store.path)
       if let last = chunks.last, Chunk.commit(of: last.key) == Chunk.commit(of: found.key) {
-        guard found.key == last.key + 1, chunk.firstKey > last.lastKey else {
+        guard found.key == last.key &+ 1, chunk.firstKey > last.lastKey else {
           throw ChanterError(
             .corrupt,
             "the chunks of commit \(Chunk.commit(of: found.key)) are out of order; " + restoreAdvice,

@@ -85,7 +85,7 @@ struct ChunkMerge: ~Copyable {
     }
     var readAhead = ReadAhead()
     readAhead.add(UInt(bitPattern: bytes.baseAddress), count: bytes.count)
-    if let next = try value(transaction, store.databases.chunks, key + 1, store.path) {
+    if let next = try value(transaction, store.databases.chunks, key &+ 1, store.path) {
       readAhead.add(UInt(bitPattern: next.baseAddress), count: next.count)
     }
     readAhead.flush()

@@ -130,7 +130,7 @@ extension ModelStore {
         )
       }
       previous = chunk
-      expected = entry.key + 1
+      expected = entry.key &+ 1
       if result.chunks % 256 == 0 { progress(result.bytes) }
     }
   }

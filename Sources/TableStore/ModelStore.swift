@@ -60,17 +60,16 @@ public final class ModelStore: @unchecked Sendable {
       try putState(state, dense: dense, databases, transaction)
       return databases
     }
-    try syncDirectory(path)
+    try File.synchronizeDirectory(path)
+    try File.synchronizeDirectory(File.parent(of: path))
     return ModelStore(environment, databases, layout: layout, header: header, lock: lock)
   }
 
-  /// True if a committed model is there; false for a missing path and for a creation that was interrupted.
-  /// Do not ask about a model that this process has open.
+  /// True if something was ever committed there, which opening then shows to be a model or not; false for a missing
+  /// path and for a creation that was interrupted, since creating is one transaction.
   public static func exists(at path: String) throws -> Bool {
-    guard try hasData(path) else { return false }
-    let environment = try Environment(path: path, readOnly: true)
-    try TreeCheck.run(environment)
-    return try Databases.open(in: environment) != nil
+    guard let newest = try MetaPage.readNewest(path: path) else { return false }
+    return newest.main.entries > 0
   }
 
   /// Opens a model to train it; only one process may at a time.
@@ -93,7 +92,10 @@ public final class ModelStore: @unchecked Sendable {
   private static func open(_ path: String, readOnly: Bool, lock: TrainerLock?) throws -> ModelStore {
     let environment = try Environment(path: path, readOnly: readOnly)
     try TreeCheck.run(environment)
-    guard let found = try Databases.open(in: environment) else { throw noModel(path) }
+    guard let found = try Databases.open(in: environment) else {
+      throw ChanterError(
+        .exists, "the LMDB data there is no model of Chanter's; choose another path", path: path)
+    }
     return ModelStore(environment, found.databases, layout: found.layout, header: found.header, lock: lock)
   }
 
@@ -169,13 +171,6 @@ extension ModelStore {
   static func hasData(_ path: String) throws -> Bool {
     let attributes = try? FileManager.default.attributesOfItem(atPath: path + "/" + dataFile)
     return (attributes?[.size] as? Int ?? 0) > 0
-  }
-
-  private static func syncDirectory(_ path: String) throws {
-    let descriptor = Foundation.open(path, O_RDONLY | O_DIRECTORY)
-    guard descriptor >= 0 else { throw failure(errno, attempt: "open the directory", path: path) }
-    defer { close(descriptor) }
-    try check(fsync(descriptor) == 0 ? 0 : errno, "sync the directory", path: path)
   }
 
   static func noModel(_ path: String) -> ChanterError {

@@ -6,7 +6,8 @@ import Primitives
 import RowCache
 import TableStore
 
-/// How a memory budget is spent. Every number is bytes that are really allocated, not an estimate.
+/// How a memory budget is spent, in bytes that the stations allocate. Outside it lie the program itself, its threads' stacks
+/// and the buffers that OpenBLAS keeps, together less than 64 MB.
 public struct MemoryPlan: Equatable, Sendable {
   public let budget: Int
   /// Lookahead in force: the wanted one, or less where the budget cannot hold the rows of so many batches.
@@ -48,7 +49,10 @@ struct MemoryNeeds {
   private var unique: Int { batchLayout.maximumUniqueRows }
   private static let leastCompactionBlocks = 64
   /// LMDB spills a transaction past 131,071 dirty pages; stay well below.
-  private static let mostCompactionBlocks = 50_000
+  static let mostCompactionBlocks = 50_000
+
+  /// A freeze plan tells cache from overlay by the highest bit of a slot.
+  private static let mostSlots = Int(FreezePlan.overlayFlag) - 1
 
   private struct Sizes {
     var lookahead: Int
@@ -80,7 +84,8 @@ struct MemoryNeeds {
       MemoryPlan.Part(name: "overlay", bytes: sizes.overlayRows * rowLayout.rowBytes),
       MemoryPlan.Part(name: "planner", bytes: planner(sizes).memoryBytes),
       MemoryPlan.Part(name: "batches in flight", bytes: items * WorkItem.bytes(layout: batchLayout)),
-      MemoryPlan.Part(name: "reading", bytes: readerBytes + MemoryCosts.openStoreBytes + 8 * unique),
+      MemoryPlan.Part(
+        name: "reading", bytes: readerBytes + MemoryCosts.openStoreBytes + (trains ? 8 : 20) * unique),
       MemoryPlan.Part(name: "dense model and activations", bytes: modelBytes),
     ]
     if trains {
@@ -93,7 +98,9 @@ struct MemoryNeeds {
           name: "pages of a transaction",
           bytes: MemoryCosts.commitBytes(
             rows: sizes.commitRows, layout: rowLayout, denseBytes: denseRecordBytes)
-            + MemoryCosts.compactionBytes(blocks: sizes.compactionBlocks, layout: rowLayout)),
+            + MemoryCosts.compactionBytes(blocks: sizes.compactionBlocks, layout: rowLayout)
+            + Compaction.memoryBytes(
+              commits: PlannerConfiguration.defaultCommitsPerCompaction + 1, layout: rowLayout)),
       ]
     }
     return parts
@@ -144,14 +151,13 @@ struct MemoryNeeds {
     }
     if trains {
       let spare = budget - needed
-      let row = rowLayout.rowBytes
-      // Every commit writes the dense record too, so short intervals cost more than a smaller cache. A commit never holds
-      // more rows than its batches use, and an overlay of one compaction's distance is ample.
-      grow(\.commitRows, of: &sizes, by: spare / 4, most: commitInterval * unique)
-      grow(\.overlayRows, of: &sizes, by: spare / 8, most: max(sizes.overlayRows, spare / 8 / row))
+      // Every commit writes the dense record too, so short intervals cost more than a smaller cache. Neither a commit nor
+      // the overlay ever holds more rows than there are.
+      grow(\.commitRows, of: &sizes, by: spare / 4, most: min(commitInterval * unique, allRows))
+      grow(\.overlayRows, of: &sizes, by: spare / 8, most: min(allRows, Self.mostSlots))
       grow(\.compactionBlocks, of: &sizes, by: spare / 16, most: Self.mostCompactionBlocks)
     }
-    grow(\.cacheRows, of: &sizes, by: budget - total(sizes), most: max(sizes.cacheRows, allRows))
+    grow(\.cacheRows, of: &sizes, by: budget - total(sizes), most: min(allRows, Self.mostSlots))
     return MemoryPlan(
       budget: budget, lookahead: sizes.lookahead, cacheRows: sizes.cacheRows, overlayRows: sizes.overlayRows,
       commitRows: sizes.commitRows, compactionBlocks: sizes.compactionBlocks, split: split(sizes))

@@ -7,6 +7,8 @@ import TableStore
 /// What a model says about itself from its creation on, kept as JSON in the store.
 public struct ModelHeader: Codable, Equatable, Sendable {
   public let configuration: ModelConfiguration
+  /// How the run that made the model went about it; later runs may do otherwise.
+  public let run: RunConfiguration
   public let dataset: DatasetIdentity
   public let denseCount: Int
   /// What bit-exactness holds on; resuming elsewhere only warns.
@@ -64,15 +66,16 @@ public struct ModelHeader: Codable, Equatable, Sendable {
     }
   }
 
-  init(configuration: ModelConfiguration, dataset: Dataset) {
+  init(configuration: Configuration, dataset: Dataset) {
     let manifest = dataset.manifest
-    self.configuration = configuration
+    self.configuration = configuration.model
+    run = configuration.run
     self.dataset = DatasetIdentity(
       vocabulary: manifest.vocabularyIdentity, batching: manifest.batchingIdentity,
       batchSize: manifest.batchSize,
       trainBatches: manifest.train.batches)
     denseCount = manifest.denseCount
-    machine = Machine.current(maximumBatchSize: manifest.batchSize)
+    machine = Machine.current(maximumBatchSize: dataset.layout(of: .train).maximumSamples)
   }
 
   /// Throws `.mismatch` with every difference that keeps a run from going on with this model.

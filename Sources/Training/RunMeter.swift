@@ -1,4 +1,4 @@
-import Lookahead
+import RowCache
 
 /// Counts a run and reports it now and then. The clock decides when to report and nothing else.
 final class RunMeter {
@@ -21,9 +21,9 @@ final class RunMeter {
     lastReport = start
   }
 
-  func count(_ plan: StepPlan, samples: Int, loss: Double) {
-    counters.count(plan, samples: samples)
-    counters.lossSum += loss
+  func count(_ executed: ExecutedStep, uniqueRows: Int, samples: Int, loss: Double) {
+    counters.count(executed)
+    count(samples: samples, uniqueRows: uniqueRows, loss: loss)
   }
 
   func count(samples: Int, uniqueRows: Int, loss: Double) {

@@ -1,6 +1,8 @@
 import Lookahead
+import RowCache
 
-/// What a run has done so far. All but the seconds are functions of dataset, configuration and budget.
+/// What a run has done so far: functions of dataset, configuration and budget, but for the compactions of a run that is
+/// stopped, which end where they were.
 public struct RunCounters: Equatable, Sendable {
   public var batches = 0
   public var samples = 0
@@ -35,6 +37,14 @@ public struct RunCounters: Equatable, Sendable {
     initialRows += plan.initialCount
     evictedRows += plan.evictedCount
     blocksRead += plan.blockCount
+  }
+
+  mutating func count(_ executed: ExecutedStep) {
+    fetchedRows += executed.fetchedRows
+    overlayRows += executed.overlayRows
+    initialRows += executed.initialRows
+    evictedRows += executed.evictedRows
+    blocksRead += executed.blocks
   }
 
   mutating func count(samples: Int, uniqueRows: Int) {

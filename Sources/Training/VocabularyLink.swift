@@ -30,14 +30,16 @@ enum VocabularyLink {
 
   private static func put(_ source: String, at target: String) throws {
     let files = FileManager.default
-    if (try? files.linkItem(atPath: source, toPath: target)) != nil { return }
+    if (try? files.linkItem(atPath: source, toPath: target)) != nil {
+      return try File.synchronizeDirectory(File.parent(of: target))
+    }
     // A copy takes time: under another name until it is whole.
     let partial = target + ".partial"
     try? files.removeItem(atPath: partial)
     do {
       try files.copyItem(atPath: source, toPath: partial)
       try File(reading: partial).synchronize()
-      try files.moveItem(atPath: partial, toPath: target)
+      try File.move(partial, to: target)
     } catch let error as ChanterError {
       throw error
     } catch {

@@ -55,11 +55,24 @@ struct ConfigurationOptions: ParsableArguments {
   }
 
   func validate() throws {
-    if let lookahead, lookahead < 1 { throw ValidationError("--lookahead: expected at least 1") }
+    try requireRange("--lookahead", lookahead, ConfigurationReader.lookaheads)
     for pair in overrides where !pair.contains("=") {
       throw ValidationError("--set \(pair): expected key=value, such as rows.learning_rate=0.1")
     }
   }
+}
+
+/// Compute threads of a command that scores.
+struct ThreadsOption: ParsableArguments {
+  @Option(help: "Compute threads (default: one for each core).") var threads = 0
+
+  func validate() throws { try requireRange("--threads", threads, 0...256) }
+}
+
+/// A usage error unless the flag is left out or its value lies in the range.
+func requireRange(_ flag: String, _ value: Int?, _ range: ClosedRange<Int>) throws {
+  guard let value, !range.contains(value) else { return }
+  throw ValidationError("\(flag): expected \(range.lowerBound) to \(range.upperBound)")
 }
 
 /// How a run goes about it, beside its memory; the flags win over the file.
@@ -78,5 +91,10 @@ struct RunOptions: ParsableArguments {
     if let epochs { settings.append("epochs=\(epochs)") }
     if let policy { settings.append("policy=\(policy.rawValue)") }
     return try configuration.read(extra: settings)
+  }
+
+  func validate() throws {
+    try requireRange("--threads", threads, ConfigurationReader.threadCounts)
+    try requireRange("--epochs", epochs, ConfigurationReader.epochCounts)
   }
 }

@@ -1,5 +1,4 @@
 import ArgumentParser
-import Logging
 
 @main
 struct Chanter: ParsableCommand {
@@ -15,17 +14,12 @@ struct Chanter: ParsableCommand {
         chanter inspect clicks.model
         chanter predict clicks.model new.tsv > probabilities.txt
 
-      Results go to standard output, progress and errors to standard error. Exit status: 0 done, 1 failed,
-      64 wrong usage.
+      Results go to standard output, progress and errors to standard error. Exit status: 0 done, 1 failed, 64 wrong
+      usage, 130 or 143 stopped by a signal after a commit.
       """,
     version: "0.1.0",
     subcommands: [
       Generate.self, Preprocess.self, Plan.self, Train.self, Evaluate.self, Predict.self, Inspect.self,
       Digest.self, Verify.self, Check.self, Copy.self,
     ])
-
-  static func main() {
-    LoggingSystem.bootstrap { StreamLogHandler.standardError(label: $0) }
-    self.main(nil)
-  }
 }

@@ -22,8 +22,11 @@ struct Evaluate: ParsableCommand {
   @Option(help: "The part to score: holdout or train.") var split = Split.holdout
   @Option(help: "Bytes that scoring may take (default 512MiB, or the least that works).") var memory:
     MemorySize?
-  @Option(help: "Compute threads (default: one for each core).") var threads = 0
+  @OptionGroup var threads: ThreadsOption
   @OptionGroup var output: FormatOption
+
+  /// Room for the scores of two million samples; more go to a temporary file in TMPDIR, 4 bytes each.
+  private static let metricsBytes = 16 << 20
 
   private struct Result: Encodable {
     let auc: Double?
@@ -34,17 +37,19 @@ struct Evaluate: ParsableCommand {
   }
 
   func run() throws {
-    let scorer = try Scorer(modelPath: model, threads: threads)
+    let scorer = try Scorer(modelPath: model, threads: threads.threads)
     let data = try Dataset(opening: dataset)
     let total = data.manifest.split(split).samples
     guard total > 0 else {
       throw ChanterError(.badInput, "its \(split.rawValue) part has no samples", path: dataset)
     }
-    let metrics = RankingMetrics(spillDirectory: FileManager.default.temporaryDirectory.path)
+    let metrics = RankingMetrics(
+      memoryBytes: Self.metricsBytes, spillDirectory: FileManager.default.temporaryDirectory.path)
     let line = ProgressLine()
     var rate = PhaseRate()
     var done = 0
-    try scorer.score(data, split: split, memory: memory?.bytes) { batch, scores in
+    try scorer.score(data, split: split, memory: memory?.bytes, otherBytes: Self.metricsBytes) {
+      batch, scores in
       for sample in 0..<batch.sampleCount {
         try metrics.add(score: scores[sample], label: batch.labels.base[sample])
       }

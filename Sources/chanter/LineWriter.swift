@@ -1,34 +1,20 @@
-import Foundation
 import Primitives
 
-/// Buffered text to standard output, or to a new file that appears under its name only when it is whole.
+#if canImport(Glibc)
+  import Glibc
+#else
+  import Musl
+#endif
+
+/// Buffered text to standard output, or to a new file that has its name only when it is whole.
 final class LineWriter {
-  private let path: String?
-  private let partialPath: String
-  private let file: FileHandle
-  private var buffer = Data()
-  private var isFinished = false
+  private let output: NewFile?
+  private var buffer: [UInt8] = []
   private static let bufferBytes = 1 << 16
 
   init(path: String?) throws {
-    self.path = path
-    guard let path else {
-      partialPath = ""
-      file = .standardOutput
-      return
-    }
-    if FileManager.default.fileExists(atPath: path) {
-      throw ChanterError(.exists, "this file is there already; remove it or choose another name", path: path)
-    }
-    partialPath = path + ".partial"
-    guard FileManager.default.createFile(atPath: partialPath, contents: nil),
-      let file = FileHandle(forWritingAtPath: partialPath)
-    else { throw ChanterError(.io, "cannot create this file", path: partialPath) }
-    self.file = file
-  }
-
-  deinit {
-    if path != nil, !isFinished { try? FileManager.default.removeItem(atPath: partialPath) }
+    output = try path.map { try NewFile($0) }
+    buffer.reserveCapacity(2 * Self.bufferBytes)
   }
 
   func write(_ text: String) throws {
@@ -37,24 +23,15 @@ final class LineWriter {
   }
 
   private func flush() throws {
-    do {
-      try file.write(contentsOf: buffer)
-    } catch {
-      throw ChanterError(.io, "cannot write: \(error.localizedDescription)", path: path ?? "standard output")
+    try buffer.withUnsafeBytes { bytes in
+      if let output { return try output.file.write(bytes) }
+      try writeFully(bytes, to: STDOUT_FILENO)
     }
     buffer.removeAll(keepingCapacity: true)
   }
 
   func finish() throws {
     try flush()
-    isFinished = true
-    guard let path else { return }
-    do {
-      try file.synchronize()
-      try file.close()
-      try FileManager.default.moveItem(atPath: partialPath, toPath: path)
-    } catch {
-      throw ChanterError(.io, "cannot write: \(error.localizedDescription)", path: path)
-    }
+    try output?.publish()
   }
 }

@@ -1,12 +1,30 @@
 import Foundation
+import Primitives
 
-/// Standard output, one line at a time. Through `FileHandle` so that each line leaves at once.
+/// One line of results. A standard output that takes no more ends the program with status 1, since nothing else is left
+/// to do.
 func printLine(_ text: String) {
-  FileHandle.standardOutput.write(Data((text + "\n").utf8))
+  do {
+    try Array((text + "\n").utf8).withUnsafeBytes { try writeFully($0, to: STDOUT_FILENO) }
+  } catch {
+    printError("Error: \(error)")
+    exit(1)
+  }
 }
 
+/// One line of progress or warnings; lost where standard error takes no more.
 func printError(_ text: String) {
-  FileHandle.standardError.write(Data((text + "\n").utf8))
+  try? Array((text + "\n").utf8).withUnsafeBytes { try writeFully($0, to: STDERR_FILENO) }
+}
+
+func writeFully(_ bytes: UnsafeRawBufferPointer, to descriptor: Int32) throws {
+  var rest = bytes
+  while !rest.isEmpty {
+    let count = write(descriptor, rest.baseAddress, rest.count)
+    if count < 0, errno == EINTR { continue }
+    guard count > 0 else { throw File.failure("cannot write to", "standard output") }
+    rest = UnsafeRawBufferPointer(rebasing: rest[count...])
+  }
 }
 
 /// One JSON object on one line, keys sorted; numbers that JSON cannot say are "nan", "inf" and "-inf".

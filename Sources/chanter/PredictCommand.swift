@@ -11,7 +11,8 @@ struct Predict: ParsableCommand {
     discussion: """
       The input is a log in the layout that the model was trained on (its label column may be left out), or a dataset,
       whose training part comes first. Each probability is written with as many digits as tell it apart, and is the same
-      bits that `chanter evaluate` scores. While it reads, the model's file grows by what a trainer writes meanwhile.
+      bits that `chanter evaluate` scores. Raw lines are looked up in the model's vocabulary, which is loaded whole, beside
+      --memory. While it reads, the model's file grows by what a trainer writes meanwhile.
 
       Examples:
         chanter predict clicks.model new.tsv > probabilities.txt
@@ -25,13 +26,13 @@ struct Predict: ParsableCommand {
   @Option(help: "One part of a dataset instead of both: train or holdout.") var split: Split?
   @Option(help: "Bytes that scoring may take (default 512MiB, or the least that works).") var memory:
     MemorySize?
-  @Option(help: "Compute threads (default: one for each core).") var threads = 0
+  @OptionGroup var threads: ThreadsOption
 
   /// Samples scored at once from a log.
   private static let batchSize = 2048
 
   func run() throws {
-    let scorer = try Scorer(modelPath: model, threads: threads)
+    let scorer = try Scorer(modelPath: model, threads: threads.threads)
     let writer = try LineWriter(path: out)
     let line = ProgressLine()
     var rate = PhaseRate()

@@ -18,7 +18,7 @@ final class ProgressLine {
     if isTerminal {
       if let last, now - last < Self.redrawInterval { return }
       last = now
-      FileHandle.standardError.write(Data("\r\u{1B}[K\(text)".utf8))
+      draw(text)
       isDrawn = true
     } else if last.map({ now - $0 >= Self.interval }) ?? true {
       printError(text)
@@ -26,10 +26,14 @@ final class ProgressLine {
     }
   }
 
+  private func draw(_ text: String) {
+    try? Array("\r\u{1B}[K\(text)".utf8).withUnsafeBytes { try writeFully($0, to: STDERR_FILENO) }
+  }
+
   /// Leaves the terminal on an empty line.
   func clear() {
     guard isDrawn else { return }
-    FileHandle.standardError.write(Data("\r\u{1B}[K".utf8))
+    draw("")
     isDrawn = false
   }
 

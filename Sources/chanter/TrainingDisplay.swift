@@ -57,6 +57,8 @@ final class TrainingDisplay {
   }
 
   func start(_ start: RunStart, _ configuration: Configuration) {
+    var configuration = configuration
+    configuration.run.threads = start.threads
     printError(configuration.text.split(separator: "\n").map { "  " + $0 }.joined(separator: "\n"))
     if let memory = start.memory {
       printError("memory: \(ByteSize.format(memory.total)) of \(ByteSize.format(memory.budget))")

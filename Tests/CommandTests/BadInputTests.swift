@@ -79,6 +79,34 @@ import Testing
     }
   }
 
+  /// LMDB data of another program looks like a model whose creation was interrupted, and must not be taken for one.
+  @Test func dataOfAnotherProgramIsNotTouched() throws {
+    try withFiles { directory, path in
+      try FileManager.default.createDirectory(atPath: path("foreign"), withIntermediateDirectories: true)
+      // An LMDB environment with something in it: a model whose database of records has another name.
+      var data = try Data(contentsOf: directory.appendingPathComponent("model/data.mdb"))
+      var from = data.startIndex
+      while let found = data.range(of: Data("meta".utf8), in: from..<data.endIndex) {
+        data.replaceSubrange(found, with: Data("mine".utf8))
+        from = found.upperBound
+      }
+      try data.write(to: directory.appendingPathComponent("foreign/data.mdb"))
+      let before = try contents(of: directory)
+      let result = try Command.run(
+        "train", path("data"), "--out", path("foreign"), "--config", Self.small, "--memory", "16MiB")
+      #expect(result.status == 1 && result.errors.contains(path("foreign")), "\(result.errors)")
+      #expect(try contents(of: directory) == before)
+    }
+  }
+
+  @Test func aTrainingThatDivergesStops() throws {
+    try withFiles { directory, path in
+      try Command.fail(
+        "train", path("data"), "--out", path("new"), "--config", Self.small, "--memory", "16MiB", "--set",
+        "dense.learning_rate=1e30", "--set", "dense.optimizer=sgd", saying: ["diverged", "learning_rate"])
+    }
+  }
+
   @Test func modelsAndDatasetsThatDoNotBelongTogether() throws {
     try withFiles { directory, path in
       try Command.succeed("generate", path("other.log"), "--samples", "300", "--rows", "1000", "--seed", "2")
@@ -175,6 +203,10 @@ import Testing
     ["preprocess", "a", "--out", "x", "--holdout", "1"], ["generate", "x", "--samples", "none"],
     ["evaluate", "m", "d", "--split", "test"], ["evaluate", "m", "d", "--format", "xml"], ["digest"], ["fly"],
     ["verify", "d", "--config", "c.yaml", "--batches", "0"],
+    ["train", "d", "--out", "m", "--memory", "1GiB", "--epochs", "0"],
+    ["train", "d", "--out", "m", "--memory", "1GiB", "--threads", "999"],
+    ["train", "d", "--out", "m", "--memory", "1GiB", "--lookahead", "5000"],
+    ["evaluate", "m", "d", "--threads=-3"],
   ])
   func wrongUsageExitsWith64(arguments: [String]) throws {
     let result = try Command.Running(arguments).wait()

@@ -103,7 +103,7 @@ import Testing
       let error = try #require(message { try readAll(path) })
       #expect(error.kind == .corrupt)
       #expect(error.message.contains("header record"))
-      #expect(message { _ = try makeStore(path, Self.layout, dense: []) }?.kind == .corrupt)
+      #expect(message { _ = try makeStore(path, Self.layout, dense: []) }?.kind == .exists)
     }
   }
 

@@ -38,18 +38,11 @@ struct Harness {
     observer: StepObserver? = nil
   ) throws -> RunCounters {
     let workers = WorkerPool(threadCount: setup.threads)
-    let network = try setup.makeNetwork(workers: workers)
-    let store: ModelStore
-    if try ModelStore.exists(at: model) {
-      store = try ModelStore.openForTraining(at: model)
-      _ = try store.compactAll(maximumBlocks: plan.compactionBlocks)
-      try network.load(from: store)
-    } else {
-      store = try ModelStore.create(
-        at: model, header: "{}", layout: setup.rowLayout, dense: network.parameterBytes, cursor: 0)
-    }
+    let session = try ModelSession(
+      path: model, header: ModelHeader(configuration: configuration, dataset: dataset), setup: setup,
+      workers: workers, compactionBlocks: plan.compactionBlocks, stop: StopSignal())
     let trainer = OutOfCoreTrainer(
-      store: store, network: network, workers: workers, memory: plan, needs: needs,
+      store: session.store, network: session.network, workers: workers, memory: plan, needs: needs,
       makeDecode: {
         let decode = try decode(dataset)
         nonisolated(unsafe) let nextUses = nextUses
@@ -60,7 +53,7 @@ struct Harness {
         }
       })
     let meter = RunMeter(endStep: end, batchesPerEpoch: dataset.manifest.train.batches, display: { _ in })
-    try trainer.run(Int(try store.readState().cursor)..<end, stop: stop, meter: meter, observer: observer)
+    try trainer.run(session.cursor..<end, stop: stop, meter: meter, observer: observer)
     return meter.counters
   }
 

@@ -44,14 +44,17 @@ private struct Crash: Error {}
     }
   }
 
-  /// The hot rows of the data never leave the cache; the blocks get them from commits and compactions only.
-  @Test(arguments: [17, 41, 66, 79])
+  /// The rows of a large cache never leave it; the blocks get them from commits and compactions only, of which the later
+  /// crashes have seen one or two.
+  @Test(arguments: [17, 66, 79])
   func aCrashKeepsExactlyTheLastCommit(crashAt: Int) throws {
     try withHarness(batches: 40, commitInterval: 2, extraRows: 5000) { harness, path in
       let model = path("model")
       #expect(throws: Crash.self) {
         try harness.train(model, until: 80, observer: { if $0.step == crashAt { throw Crash() } })
       }
+      // The compaction asked for after batch 32 is relied on from batch 49 on.
+      if crashAt > 48 { #expect(try ModelStore.examine(at: model, found: { _ in }).blocks > 0) }
       let cursor = try Harness.cursor(model)
       #expect(cursor > 0 && cursor <= crashAt && cursor > crashAt - 8)
       #expect(try Harness.digest(model) == harness.plainDigest(cursor))

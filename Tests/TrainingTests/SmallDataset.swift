@@ -12,12 +12,9 @@ enum SmallDataset {
   ]
   static let denseCount = 3
 
-  /// - Parameters:
-  ///   - batches: training batches; the last one is half full.
-  ///   - nextUsesAreRandom: replaces every next use by a random number.
+  /// - Parameter batches: training batches; the last one is half full.
   static func write(
-    to path: String, batches: Int, batchSize: Int, holdoutBatches: Int = 2, seed: UInt64 = 1,
-    nextUsesAreRandom: Bool = false
+    to path: String, batches: Int, batchSize: Int, holdoutBatches: Int = 2, seed: UInt64 = 1
   ) throws {
     let random = CounterRandom(seed: seed, stream: 5)
     let output = try PendingOutput(path)

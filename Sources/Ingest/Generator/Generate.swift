@@ -46,20 +46,10 @@ public func generate(
     throw ChanterError(
       .badInput, "the number of rows is \(options.rows); it must be \(PlantedLog.leastRows) to \(1 << 32)")
   }
-  guard !File.exists(options.output) else {
-    throw ChanterError(.exists, "the output exists; remove it or choose another name", path: options.output)
-  }
-  let partial = options.output + ".partial"
-  let file = try File(creating: partial)
-  do {
-    let report = try write(options, to: file, progress)
-    try file.synchronize()
-    try File.move(partial, to: options.output)
-    return report
-  } catch {
-    unlink(partial)
-    throw error
-  }
+  let output = try NewFile(options.output)
+  let report = try write(options, to: output.file, progress)
+  try output.publish()
+  return report
 }
 
 private func write(

@@ -4,8 +4,9 @@ import Primitives
 public struct CommitState: Equatable, Sendable {
   /// Number of commits since the model was created; 0 right after its creation.
   public let commit: UInt64
-  /// Batches trained.
+  /// Batches trained, at most `largestCursor`.
   public let cursor: UInt64
+  public static let largestCursor = UInt64(UInt32.max) - 1
   /// Size of the dense record.
   public let denseBytes: Int
 }
@@ -59,7 +60,9 @@ enum StateRecord {
     let fields = (0..<3).map { index in
       UInt64(littleEndian: bytes.loadUnaligned(fromByteOffset: 8 * index, as: UInt64.self))
     }
-    guard fields[0] <= Chunk.largestCommit, let denseBytes = Int(exactly: fields[2]) else {
+    guard fields[0] <= Chunk.largestCommit, fields[1] <= CommitState.largestCursor,
+      let denseBytes = Int(exactly: fields[2])
+    else {
       throw Record.state.damaged(path)
     }
     return CommitState(commit: fields[0], cursor: fields[1], denseBytes: denseBytes)

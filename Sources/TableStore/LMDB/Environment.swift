@@ -33,7 +33,8 @@ final class Environment: @unchecked Sendable {
   init(path: String, readOnly: Bool) throws {
     var flags = UInt32(MDB_NORDAHEAD | MDB_NOTLS | MDB_NOMEMINIT)
     if readOnly { flags |= UInt32(MDB_RDONLY) }
-    try Self.checkMetaPages(path)
+    // LMDB maps the file by what its first pages say, and checks little of it.
+    _ = try MetaPage.readNewest(path: path)
     try Self.reserveLockFile(path)
     var mapSize = Self.largestMap
     while true {
@@ -57,20 +58,6 @@ final class Environment: @unchecked Sendable {
     var statistics = MDB_stat()
     mdb_env_stat(handle, &statistics)
     pageBytes = UInt(statistics.ms_psize)
-  }
-
-  /// Throws if there is a data file that LMDB must not map.
-  private static func checkMetaPages(_ path: String) throws {
-    let descriptor = open(path + "/data.mdb", O_RDONLY | O_CLOEXEC)
-    if descriptor < 0 {
-      if errno == ENOENT { return }
-      throw failure(errno, attempt: "open data.mdb", path: path)
-    }
-    defer { close(descriptor) }
-    var status = stat()
-    guard fstat(descriptor, &status) == 0 else { throw failure(errno, attempt: "read data.mdb", path: path) }
-    // LMDB takes an empty file for a new one.
-    if status.st_size > 0 { _ = try MetaPage.readBoth(descriptor, path: path) }
   }
 
   /// Gives `lock.mdb` its space on the disk. LMDB writes it through a map, where a full disk would be a signal that ends

@@ -56,6 +56,20 @@ struct MetaPage {
     return [first, try read(descriptor, at: first.pageBytes, path: path)]
   }
 
+  /// The meta page of the last commit, or nil if there is no data file or an empty one, which LMDB takes for new.
+  static func readNewest(path: String) throws -> MetaPage? {
+    let descriptor = open(path + "/data.mdb", O_RDONLY | O_CLOEXEC)
+    if descriptor < 0 {
+      if errno == ENOENT || errno == ENOTDIR { return nil }
+      throw failure(errno, attempt: "open data.mdb", path: path)
+    }
+    defer { close(descriptor) }
+    var status = stat()
+    guard fstat(descriptor, &status) == 0 else { throw failure(errno, attempt: "read data.mdb", path: path) }
+    guard status.st_size > 0 else { return nil }
+    return try readBoth(descriptor, path: path).max { $0.transaction < $1.transaction }
+  }
+
   private static func read(_ descriptor: Int32, at offset: Int, path: String) throws -> MetaPage {
     try withUnsafeTemporaryAllocation(byteCount: byteCount, alignment: 8) { buffer in
       let got = pread(descriptor, buffer.baseAddress, byteCount, off_t(offset))

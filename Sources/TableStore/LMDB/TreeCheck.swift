@@ -221,10 +221,10 @@ struct TreeCheck: ~Copyable {
 
   /// A list of free pages: their number, then page numbers, descending.
   private func checkFreeList(at offset: UInt64, _ size: Int) throws {
-    let buffer = AlignedBuffer<UInt64>(count: max(1, size / 8))
     let page = offset / UInt64(pageBytes)
-    guard size >= 8, pread(descriptor, buffer.base, size, off_t(offset)) == size,
-      buffer[0] <= UInt64(size / 8 - 1)
+    guard size >= 8, size % 8 == 0 else { throw damaged(page, "a list of free pages is damaged") }
+    let buffer = AlignedBuffer<UInt64>(count: size / 8)
+    guard pread(descriptor, buffer.base, size, off_t(offset)) == size, buffer[0] <= UInt64(size / 8 - 1)
     else { throw damaged(page, "a list of free pages is damaged") }
     var previous = UInt64.max
     for index in 1..<Int(buffer[0]) + 1 {

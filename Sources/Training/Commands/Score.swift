@@ -30,6 +30,13 @@ public final class Scorer {
     snapshot = try Snapshot(store)
     header = try ModelHeader(store.header, path: modelPath)
     cursor = Int(snapshot.cursor)
+    let model = header.configuration
+    guard model.dimension == store.layout.dimension,
+      try model.rowOptimizer().stateFloats == store.layout.stateFloats
+    else {
+      throw ChanterError(
+        .corrupt, "the model's header does not fit its rows; restore it from a copy", path: modelPath)
+    }
   }
 
   public var tables: [TableLayout] { store.layout.tables }
@@ -40,12 +47,19 @@ public final class Scorer {
   }
 
   /// Scores one split of a dataset, in its order.
-  /// - Parameter body: gets each batch with its scores, `batch.sampleCount` of them.
+  /// - Parameters:
+  ///   - memory: bytes to stay within; nil takes 512 MiB, or the least that works if that is more.
+  ///   - otherBytes: what `body` keeps in memory; part of the budget.
+  ///   - body: gets each batch with its scores, `batch.sampleCount` of them.
   /// - Throws: `.mismatch` if the dataset numbers its rows in another way than the one that the model was trained on.
   public func score(
-    _ dataset: Dataset, split: Split, memory: Int?, _ body: (Batch, UnsafePointer<Float>) throws -> Void
+    _ dataset: Dataset, split: Split, memory: Int?, otherBytes: Int = 0,
+    _ body: (Batch, UnsafePointer<Float>) throws -> Void
   ) throws {
-    guard dataset.manifest.vocabularyIdentity == header.dataset.vocabulary else {
+    let manifest = dataset.manifest
+    guard manifest.vocabularyIdentity == header.dataset.vocabulary, manifest.tables == store.layout.tables,
+      manifest.denseCount == header.denseCount
+    else {
       throw ChanterError(
         .mismatch,
         "this dataset numbers its values in another way than the one that \(modelPath) was trained on; score its raw"
@@ -56,10 +70,9 @@ public final class Scorer {
     // Used on the pipeline's reader thread only.
     nonisolated(unsafe) let reader = try dataset.reader(split)
     try score(
-      layout: reader.layout, readerBytes: BatchReader.bytes(of: dataset, split: split), memory: memory,
-      largestUnion: {
-        part.largestUnion(of: $0, rows: dataset.manifest.tables.reduce(0) { $0 + Int($1.rows) })
-      },
+      layout: reader.layout, readerBytes: BatchReader.bytes(of: dataset, split: split) + otherBytes,
+      memory: memory,
+      largestUnion: { [rows = store.layout.allRows] in part.largestUnion(of: $0, rows: rows) },
       decode: { step, batch in
         guard step < part.batches else { return false }
         try reader.read(step, into: batch)

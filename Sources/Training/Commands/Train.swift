@@ -52,24 +52,39 @@ extension TrainingRequest {
     let needs = setup.memoryNeeds(run: configuration.run, commitInterval: commitInterval)
     let plan = try planMemory(needs, setup)
 
+    let batches = dataset.manifest.train.batches
+    let (end, overflow) = configuration.run.epochs.multipliedReportingOverflow(by: batches)
+    guard !overflow, end <= CommitState.largestCursor else {
+      throw ChanterError(
+        .unsupported, "\(configuration.run.epochs) epochs of \(batches) batches are too many to count")
+    }
+    let header = ModelHeader(configuration: configuration, dataset: dataset)
     let workers = WorkerPool(threadCount: setup.threads)
-    let network = try setup.makeNetwork(workers: workers)
-    let header = ModelHeader(configuration: setup.model, dataset: dataset)
-    let compactionBlocks = plan?.compactionBlocks ?? 50_000
-    let (store, stored) = try openOrCreate(header, setup, network, compactionBlocks: compactionBlocks)
+    let compactionBlocks = plan?.compactionBlocks ?? MemoryNeeds.mostCompactionBlocks
+    let session = try ModelSession(
+      path: modelPath, header: header, setup: setup, workers: workers, compactionBlocks: compactionBlocks,
+      stop: stop)
+    let store = session.store
+    let network = session.network
+    let first = session.cursor
     try VocabularyLink.ensure(in: modelPath, of: dataset)
 
-    let batches = dataset.manifest.train.batches
-    let first = Int(try store.readState().cursor)
-    let end = configuration.run.epochs * batches
     let meter = RunMeter(endStep: end, batchesPerEpoch: batches, display: progressed)
-    guard first < end else {
-      return RunSummary(end: .alreadyFinished, progress: meter.progress(step: first - 1), memory: plan)
+    func summary(_ ending: RunSummary.End, _ last: Int) -> RunSummary {
+      RunSummary(end: ending, progress: meter.progress(step: last - 1), memory: plan)
     }
+    guard first <= end else {
+      throw ChanterError(
+        .mismatch,
+        "the model was trained for \(first) batches, more than the \(end) of \(configuration.run.epochs) epochs;"
+          + " give --epochs \((first + batches - 1) / batches) or more", path: modelPath)
+    }
+    if first == end { return summary(.alreadyFinished, first) }
+    if stop.isRequested { return summary(.interrupted, first) }
     started(
       RunStart(
         firstStep: first, endStep: end, batchesPerEpoch: batches, threads: setup.threads, memory: plan,
-        machineDifference: stored.machine.difference(from: header.machine)))
+        machineDifference: session.header.machine.difference(from: header.machine)))
     if let plan {
       let trainer = OutOfCoreTrainer(
         store: store, network: network, workers: workers, memory: plan, needs: needs,
@@ -85,17 +100,18 @@ extension TrainingRequest {
         meter: meter, observer: nil)
     }
     let last = Int(try store.readState().cursor)
-    let isFinished = last == end
+    guard last == end else { return summary(.interrupted, last) }
     // A finished model is read more often than it was written: leave every row in its block.
-    if isFinished { meter.count(compactedBytes: try store.compactAll(maximumBlocks: compactionBlocks)) }
-    return RunSummary(
-      end: isFinished ? .finished : .interrupted, progress: meter.progress(step: last - 1), memory: plan)
+    meter.count(compactedBytes: try store.compactAll(maximumBlocks: compactionBlocks, stop: stop))
+    return summary(.finished, last)
   }
 
   /// Nil for an in-memory run, whose needs are only checked.
   private func planMemory(_ needs: MemoryNeeds, _ setup: TrainingSetup) throws -> MemoryPlan? {
     if isInMemory {
-      let bytes = InMemoryTrainer.bytes(layout: setup.rowLayout) + setup.networkBytes
+      let bytes =
+        InMemoryTrainer.bytes(layout: setup.rowLayout, batchLayout: setup.batchLayout) + setup.networkBytes
+        + needs.readerBytes
       if let memory, memory < bytes {
         throw ChanterError(
           .budget,
@@ -112,26 +128,6 @@ extension TrainingRequest {
     }
     return try needs.plan(budget: memory, wantedLookahead: configuration.run.lookahead)
   }
-
-  /// The model's store with `network` holding its dense parameters, and the header it was made with.
-  private func openOrCreate(
-    _ header: ModelHeader, _ setup: TrainingSetup, _ network: DenseModel, compactionBlocks: Int
-  ) throws -> (ModelStore, ModelHeader) {
-    guard try ModelStore.exists(at: modelPath) else {
-      let store = try ModelStore.create(
-        at: modelPath, header: header.json, layout: setup.rowLayout, dense: network.parameterBytes, cursor: 0)
-      return (store, header)
-    }
-    let store = try ModelStore.openForTraining(at: modelPath)
-    let stored = try ModelHeader(store.header, path: modelPath)
-    try stored.requireSame(as: header, path: modelPath)
-    guard store.layout == setup.rowLayout else {
-      throw ChanterError(.mismatch, "the model's tables are not those of this dataset", path: modelPath)
-    }
-    _ = try store.compactAll(maximumBlocks: compactionBlocks)
-    try network.load(from: store)
-    return (store, stored)
-  }
 }
 
 /// A decoder of the training split over all epochs, with a reader of its own.
@@ -141,23 +137,5 @@ func decode(_ dataset: Dataset) throws -> PrefetchPipeline.Decode {
   return { step, batch in
     try reader.read(step % reader.batchCount, into: batch)
     return true
-  }
-}
-
-extension DenseModel {
-  /// Takes the dense parameters and their optimizer state of the last commit.
-  func load(from store: ModelStore) throws {
-    let record = AlignedBuffer<UInt8>(count: parameterBytes.count)
-    _ = try store.readState(dense: UnsafeMutableRawBufferPointer(record.prefix()))
-    try load(record.rawBytes)
-  }
-}
-
-extension ModelStore {
-  /// Moves everything committed into its blocks; returns the bytes written.
-  func compactAll(maximumBlocks: Int) throws -> Int {
-    guard let compaction = try makeCompaction(maximumBlocks: maximumBlocks) else { return 0 }
-    while try !compaction.step() {}
-    return compaction.bytesWritten
   }
 }

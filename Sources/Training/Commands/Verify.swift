@@ -51,16 +51,16 @@ extension VerificationRequest {
     defer { try? FileManager.default.removeItem(at: scratch) }
 
     let trace = scratch.appendingPathComponent("trace").path
-    let reference = try plainRun(dataset, trace: trace)
+    let plain = try plainRun(dataset, trace: trace)
     var runs: [VerifiedRun] = []
     for (number, variant) in variants().enumerated() {
       let path = scratch.appendingPathComponent("model-\(number)").path
-      let result = try outOfCoreRun(dataset, variant, modelPath: path, trace: trace, reference: reference)
+      let result = try outOfCoreRun(dataset, variant, modelPath: path, trace: trace, plain: plain)
       try? FileManager.default.removeItem(atPath: path)
       compared(result)
       runs.append(result)
     }
-    return VerificationReport(digest: reference, runs: runs)
+    return VerificationReport(digest: plain.digest(cursor: batches), runs: runs)
   }
 
   private struct Variant {
@@ -73,7 +73,8 @@ extension VerificationRequest {
     let isResumed: Bool
   }
 
-  /// Every lookahead with every policy and budget; the rest takes turns.
+  /// Every lookahead with every policy and budget; thread counts and commit intervals take turns, so that each meets each
+  /// budget.
   private func variants() -> [Variant] {
     var result: [Variant] = []
     for lookahead in Set([1, 3, configuration.run.lookahead]).sorted() {
@@ -82,8 +83,9 @@ extension VerificationRequest {
           let turn = result.count
           result.append(
             Variant(
-              lookahead: lookahead, policy: policy, budgetShare: budgetShare, threads: turn % 3 + 1,
-              commitInterval: [64, 5, 16][turn % 3], isResumed: turn % 2 == 1))
+              lookahead: lookahead, policy: policy, budgetShare: budgetShare,
+              threads: (turn + turn / 3) % 3 + 1,
+              commitInterval: [64, 5, 16][(turn + turn / 9) % 3], isResumed: turn % 2 == 1))
         }
       }
     }
@@ -94,7 +96,8 @@ extension VerificationRequest {
     RunMeter(endStep: batches, batchesPerEpoch: batches, display: { _ in })
   }
 
-  private func plainRun(_ dataset: Dataset, trace: String) throws -> String {
+  /// The plain trainer as it is after the last batch.
+  private func plainRun(_ dataset: Dataset, trace: String) throws -> InMemoryTrainer {
     let setup = try TrainingSetup(dataset: dataset, configuration: configuration)
     let workers = WorkerPool(threadCount: setup.threads)
     let trainer = try InMemoryTrainer(
@@ -103,11 +106,11 @@ extension VerificationRequest {
     try trainer.run(
       0..<batches, store: nil, commitInterval: 64, compactionBlocks: 1, stop: StopSignal(), meter: meter(),
       observer: { try recorder.record($0) })
-    return trainer.digest(cursor: batches)
+    return trainer
   }
 
   private func outOfCoreRun(
-    _ dataset: Dataset, _ variant: Variant, modelPath: String, trace: String, reference: String
+    _ dataset: Dataset, _ variant: Variant, modelPath: String, trace: String, plain: InMemoryTrainer
   ) throws -> VerifiedRun {
     var configuration = configuration
     configuration.run.policy = variant.policy
@@ -117,33 +120,32 @@ extension VerificationRequest {
     let budget = needs.budget(lookahead: variant.lookahead, share: variant.budgetShare)
     let plan = try needs.plan(budget: budget, wantedLookahead: variant.lookahead)
     let workers = WorkerPool(threadCount: variant.threads)
+    let header = ModelHeader(configuration: configuration, dataset: dataset)
+    let stop = StopSignal()
     let comparer = try TraceFile(reading: trace, tables: setup.rowLayout.tables.map(\.name))
 
     /// Trains until `end`; a second call resumes with an empty cache from the last commit, as a new process would.
     func train(until end: Int) throws {
-      let network = try setup.makeNetwork(workers: workers)
-      let store: ModelStore
-      if try ModelStore.exists(at: modelPath) {
-        store = try ModelStore.openForTraining(at: modelPath)
-        _ = try store.compactAll(maximumBlocks: plan.compactionBlocks)
-        try network.load(from: store)
-      } else {
-        store = try ModelStore.create(
-          at: modelPath, header: "{}", layout: setup.rowLayout, dense: network.parameterBytes, cursor: 0)
-      }
+      let session = try ModelSession(
+        path: modelPath, header: header, setup: setup, workers: workers,
+        compactionBlocks: plan.compactionBlocks,
+        stop: stop)
       let trainer = OutOfCoreTrainer(
-        store: store, network: network, workers: workers, memory: plan, needs: needs,
+        store: session.store, network: session.network, workers: workers, memory: plan, needs: needs,
         makeDecode: { try decode(dataset) })
       try trainer.run(
-        Int(try store.readState().cursor)..<end, stop: StopSignal(), meter: meter(),
-        observer: { try comparer.compare($0) })
+        session.cursor..<end, stop: stop, meter: meter(), observer: { try comparer.compare($0) })
     }
     if variant.isResumed, batches > 1 { try train(until: batches / 2) }
     try train(until: batches)
     let store = try ModelStore.openForReading(at: modelPath)
-    let digest = try Snapshot(store).digest()
+    let snapshot = try Snapshot(store)
+    let digest = try snapshot.digest()
     var difference = comparer.difference
-    if difference == nil, digest != reference { difference = "the stored model differs after the last batch" }
+    if difference == nil, digest != plain.digest(cursor: batches) {
+      difference =
+        try plain.firstDifference(from: snapshot).map { "the end, \($0)" } ?? "the end, dense parameters"
+    }
     return VerifiedRun(
       memory: budget, lookahead: plan.lookahead, policy: variant.policy, threads: variant.threads,
       isResumed: variant.isResumed, digest: digest, difference: difference)

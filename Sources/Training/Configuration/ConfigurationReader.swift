@@ -5,6 +5,11 @@ import Yams
 
 /// Reads a YAML configuration into a `Configuration`: every key known, every value checked, every error with its line.
 public enum ConfigurationReader {
+  public static let epochCounts = 1...1_000_000
+  public static let lookaheads = 1...4096
+  /// 0 takes one for each core.
+  public static let threadCounts = 0...256
+
   /// - Parameters:
   ///   - path: the YAML file, or nil for the defaults.
   ///   - overrides: `key=value` pairs in order; a nested key is dotted (`rows.learning_rate=0.1`). They win over the file.
@@ -100,12 +105,12 @@ public enum ConfigurationReader {
     case "dense.learning_rate": configuration.model.dense.learningRate = try positive(setting)
     case "dense.epsilon": configuration.model.dense.epsilon = try positive(setting)
     case "seed": configuration.model.seed = UInt64(try integer(setting, 0...Int.max))
-    case "epochs": configuration.run.epochs = try integer(setting, 1...1_000_000)
-    case "lookahead": configuration.run.lookahead = try integer(setting, 1...4096)
+    case "epochs": configuration.run.epochs = try integer(setting, epochCounts)
+    case "lookahead": configuration.run.lookahead = try integer(setting, lookaheads)
     case "policy":
       let name = try choice(setting, EvictionPolicy.allCases.map(\.rawValue))
       configuration.run.policy = EvictionPolicy(rawValue: name) ?? .min
-    case "threads": configuration.run.threads = try integer(setting, 0...256)
+    case "threads": configuration.run.threads = try integer(setting, threadCounts)
     default: throw setting.error("unknown key; the keys are \(keys.joined(separator: ", "))")
     }
   }

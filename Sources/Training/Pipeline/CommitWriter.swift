@@ -82,7 +82,7 @@ final class CommitWriter: Sendable {
 
   func submit(_ freeze: FreezePlan) { monitor.update { $0.job = freeze } }
 
-  var totals: Totals { monitor.update { $0.totals } }
+  var totals: Totals { monitor.read { $0.totals } }
 
   /// Finishes the commit in flight, leaves a compaction where it stands, and ends the thread.
   func shutDown() {

@@ -1,4 +1,5 @@
 import BatchStore
+import Lookahead
 import Models
 import Primitives
 import TableStore
@@ -40,12 +41,11 @@ final class InMemoryTrainer {
     }
   }
 
-  /// Bytes that a trainer of this layout allocates for rows, beside the network and one batch.
-  static func bytes(layout: RowLayout) -> Int {
-    layout.tables.reduce(0) { $0 + Int($1.rows) } * (layout.rowBytes + 1)
+  /// Bytes that a trainer of this layout allocates beside the network: every row, the copy of a commit that changes all of
+  /// them, and one batch.
+  static func bytes(layout: RowLayout, batchLayout: BatchLayout) -> Int {
+    layout.allRows * (2 * layout.rowBytes + 13) + batchLayout.bytes
   }
-
-  private static let commitsPerCompaction = 16
 
   private func slot(_ key: RowKey) -> Int { tableStarts[key.table] + Int(key.row) }
 
@@ -75,6 +75,7 @@ final class InMemoryTrainer {
       }
       let input = BatchInput(batch, rows: rows.base, rowFloats: layout.rowFloats, slots: slots.base)
       let loss = network.step(input)
+      try requireFinite(loss, step: step)
       try observer?(TrainedStep(step: step, batch: batch, input: input, parameters: network.parameterBytes))
       for position in 0..<batch.uniqueCount {
         let slot = Int(slots.base[position])
@@ -86,8 +87,8 @@ final class InMemoryTrainer {
         try meter.waitingForCommit {
           totals.bytesWritten += try commit(to: store, cursor: step + 1)
           totals.commits += 1
-          if totals.commits % Self.commitsPerCompaction == 0 {
-            totals.bytesWritten += try store.compactAll(maximumBlocks: compactionBlocks)
+          if totals.commits % PlannerConfiguration.defaultCommitsPerCompaction == 0 {
+            totals.bytesWritten += try store.compactAll(maximumBlocks: compactionBlocks, stop: stop)
             totals.compactions += 1
           }
         }
@@ -135,5 +136,22 @@ final class InMemoryTrainer {
       }
     }
     return digest.finish(dense: network.parameterBytes, cursor: UInt64(cursor))
+  }
+
+  /// The first row that `snapshot` holds with another value, in words, or nil.
+  func firstDifference(from snapshot: Snapshot) throws -> String? {
+    var difference: String?
+    let stored = AlignedBuffer<Float>(count: layout.rowFloats)
+    var slot: UInt32 = 0
+    for table in layout.tables.indices {
+      for row in 0..<layout.tables[table].rows where difference == nil {
+        var key = RowKey(table: table, row: row)
+        _ = try snapshot.fetch(keys: &key, count: 1, slots: &slot, rows: stored.base)
+        let isEqual = UnsafeRawBufferPointer(start: pointer(key), count: layout.rowBytes)
+          .elementsEqual(stored.rawBytes)
+        if !isEqual { difference = "table \(layout.tables[table].name), row \(row)" }
+      }
+    }
+    return difference
   }
 }

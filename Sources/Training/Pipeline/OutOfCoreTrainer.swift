@@ -58,6 +58,7 @@ final class OutOfCoreTrainer {
       let input = BatchInput(
         batch, rows: cache.rows.base, rowFloats: store.layout.rowFloats, slots: item.plan.slots.base)
       let loss = network.step(input)
+      try requireFinite(loss, step: item.plan.step)
       try observer?(
         TrainedStep(step: item.plan.step, batch: batch, input: input, parameters: network.parameterBytes))
       if item.plan.commitsAfter {
@@ -66,7 +67,7 @@ final class OutOfCoreTrainer {
         }
         try meter.waitingForCommit { try commit(freeze) }
       }
-      meter.count(item.plan, samples: batch.sampleCount, loss: loss)
+      meter.count(item.executed, uniqueRows: batch.uniqueCount, samples: batch.sampleCount, loss: loss)
       let step = item.plan.step
       try pipeline.finish(item)
       meter.report(step: step, writer: writer.totals)
@@ -79,6 +80,21 @@ final class OutOfCoreTrainer {
     if stop.isRequested { try writer.waitUntilIdle() } else { try writer.waitUntilCompacted() }
     meter.count(writer.totals)
   }
+}
+
+/// Stops a run that diverged before another commit.
+func requireFinite(_ loss: Double, step: Int) throws {
+  guard loss.isFinite else {
+    throw ChanterError(
+      .diverged,
+      "the loss of batch \(step + 1) is \(loss): training has diverged. Start again with a lower rows.learning_rate or"
+        + " dense.learning_rate; nothing from this batch on was committed")
+  }
+}
+
+extension ChanterError.Kind {
+  /// Training gave numbers that are not finite.
+  static let diverged = ChanterError.Kind("diverged")
 }
 
 /// What an observer sees after each trained batch, before its rows may move.

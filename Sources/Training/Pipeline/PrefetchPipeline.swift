@@ -122,8 +122,10 @@ final class PrefetchPipeline: Sendable {
   }
 
   private func read(_ steps: Range<Int>, _ decode: Decode) throws {
-    for step in steps where !stopping.load(ordering: .relaxed) {
-      guard let item = try recycled.receive(), try decode(step, item.batch) else { break }
+    for step in steps {
+      guard !stopping.load(ordering: .relaxed), let item = try recycled.receive(),
+        try decode(step, item.batch)
+      else { break }
       try decoded.send(item)
     }
     decoded.close()
@@ -158,7 +160,7 @@ final class PrefetchPipeline: Sendable {
         if let step = plan.awaitsCompactionAfter, state.compactedThrough < step { return nil }
         return state.finished > plan.step - configuration.lookahead ? () : nil
       }
-      try cache.execute(plan, from: source)
+      item.executed = try cache.execute(plan, from: source)
       progress.update { $0.executed = plan.step + 1 }
       try ready.send(item)
     }

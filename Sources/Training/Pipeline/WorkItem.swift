@@ -1,5 +1,6 @@
 import BatchStore
 import Lookahead
+import RowCache
 
 /// A batch on its way through the stages, with its plan. One set of them circulates; nothing is allocated per batch.
 ///
@@ -7,6 +8,8 @@ import Lookahead
 final class WorkItem: @unchecked Sendable {
   let batch: Batch
   let plan: StepPlan
+  /// What carrying out the plan moved; set by the prefetcher.
+  var executed = ExecutedStep()
 
   init(layout: BatchLayout) {
     batch = Batch(layout: layout)

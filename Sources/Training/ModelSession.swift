@@ -1,0 +1,53 @@
+import Models
+import Primitives
+import TableStore
+
+/// A model opened to be trained: everything committed lies in its blocks, and `network` holds its dense parameters.
+struct ModelSession {
+  let store: ModelStore
+  let network: DenseModel
+  /// What the model was made with.
+  let header: ModelHeader
+  /// Batches trained.
+  let cursor: Int
+
+  /// Opens the model at `path`, or makes it where nothing was ever committed.
+  ///
+  /// - Parameters:
+  ///   - header: of a new model; one that is there must agree with it.
+  ///   - compactionBlocks: blocks of one transaction.
+  ///   - stop: ends the compaction early; the model must not be trained then.
+  /// - Throws: `.mismatch` for a model of another dataset or configuration, naming the difference.
+  init(
+    path: String, header: ModelHeader, setup: TrainingSetup, workers: WorkerPool, compactionBlocks: Int,
+    stop: StopSignal
+  ) throws {
+    network = try setup.makeNetwork(workers: workers)
+    guard try ModelStore.exists(at: path) else {
+      self.header = header
+      cursor = 0
+      store = try ModelStore.create(
+        at: path, header: header.json, layout: setup.rowLayout, dense: network.parameterBytes, cursor: 0)
+      return
+    }
+    store = try ModelStore.openForTraining(at: path)
+    self.header = try ModelHeader(store.header, path: path)
+    try self.header.requireSame(as: header, path: path)
+    guard store.layout == setup.rowLayout else {
+      throw ChanterError(.mismatch, "the model's tables are not those of this dataset", path: path)
+    }
+    _ = try store.compactAll(maximumBlocks: compactionBlocks, stop: stop)
+    let record = AlignedBuffer<UInt8>(count: network.parameterBytes.count)
+    cursor = Int(try store.readState(dense: UnsafeMutableRawBufferPointer(record.prefix())).cursor)
+    try network.load(record.rawBytes)
+  }
+}
+
+extension ModelStore {
+  /// Moves everything committed into its blocks, or less when `stop` is requested; returns the bytes written.
+  func compactAll(maximumBlocks: Int, stop: StopSignal) throws -> Int {
+    guard let compaction = try makeCompaction(maximumBlocks: maximumBlocks) else { return 0 }
+    while !stop.isRequested, try !compaction.step() {}
+    return compaction.bytesWritten
+  }
+}
