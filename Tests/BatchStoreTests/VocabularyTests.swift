@@ -45,6 +45,33 @@ import Testing
     }
   }
 
+  @Test func onePassFindsTheValuesOfSomeRowsAndTheRowOfAValue() throws {
+    let tables = [Self.values(9000, seed: 1), [], Self.values(3, seed: 2)]
+    try withTemporaryDirectory { directory in
+      let path = directory.appendingPathComponent(VocabularyFile.fileName).path
+      let identity = try Self.write(path, tables)
+      func key(_ table: Int, _ row: UInt32) -> RowKey { RowKey(table: table, row: row) }
+      let wanted = [key(0, 2), key(0, 9001), key(2, 4), key(0, 500), key(0, 1), key(1, 2), key(0, 9002)]
+      let found = try VocabularyFile.values(of: wanted, in: path, identity: identity)
+      #expect(
+        found == [
+          key(0, 2): tables[0][0], key(0, 9001): tables[0][8999], key(2, 4): tables[2][2],
+          key(0, 500): tables[0][498],
+        ])
+      func row(_ value: [UInt8], _ table: Int) throws -> UInt32? {
+        try VocabularyFile.row(of: value, table: table, in: path, identity: identity)
+      }
+      #expect(try row(tables[0][7000], 0) == 7002)
+      #expect(try row(tables[2][1], 2) == 3)
+      #expect(try row(tables[0][7000], 1) == nil)
+      #expect(try row([], 0) == Vocabulary.emptyRow)
+      let error = #expect(throws: ChanterError.self) {
+        try VocabularyFile.values(of: wanted, in: path, identity: String(repeating: "0", count: 32))
+      }
+      #expect(error?.kind == .mismatch)
+    }
+  }
+
   @Test func theIdentityDependsOnOrderBytesAndParent() throws {
     try withTemporaryDirectory { directory in
       func identity(_ name: String, _ tables: [[[UInt8]]], parent: String? = nil) throws -> String {
