@@ -50,6 +50,8 @@ struct MemoryNeeds {
   private static let leastCompactionBlocks = 64
   /// LMDB spills a transaction past 131,071 dirty pages; stay well below.
   static let mostCompactionBlocks = 50_000
+  /// More than a compaction ever finds; each costs it about 200 bytes.
+  private static let mostCompactedCommits = 256
 
   /// A freeze plan tells cache from overlay by the highest bit of a slot.
   private static let mostSlots = Int(FreezePlan.overlayFlag) - 1
@@ -99,8 +101,7 @@ struct MemoryNeeds {
           bytes: MemoryCosts.commitBytes(
             rows: sizes.commitRows, layout: rowLayout, denseBytes: denseRecordBytes)
             + MemoryCosts.compactionBytes(blocks: sizes.compactionBlocks, layout: rowLayout)
-            + Compaction.memoryBytes(
-              commits: PlannerConfiguration.defaultCommitsPerCompaction + 1, layout: rowLayout)),
+            + Compaction.memoryBytes(commits: Self.mostCompactedCommits, layout: rowLayout)),
       ]
     }
     return parts
