@@ -28,7 +28,7 @@ public struct ExecutedStep: Equatable, Sendable {
 ///
 /// Memory: `rowBytes` a slot, for cache and overlay alike.
 ///
-/// Unchecked `Sendable`: the prefetcher calls `execute`, the trainer reads and writes the slots of the batch in training
+/// Unchecked `Sendable`: the prefetcher calls `evict` and `fetch`, the trainer reads and writes the slots of the batch in training
 /// and calls `freeze`. The plan keeps them apart: a step touches only slots that no batch in flight uses, and the
 /// trainer freezes only while the prefetcher waits for it.
 public final class RowCache: @unchecked Sendable {
@@ -48,12 +48,11 @@ public final class RowCache: @unchecked Sendable {
     (cacheRows + overlayRows) * layout.rowBytes
   }
 
-  /// Carries out one plan step: evictions first, since the fetches may use their slots.
+  /// Carries out the first part of a plan step: rows leave for the overlay, others come back from there. What is fetched
+  /// afterwards may use their slots.
   ///
-  /// - Returns: what was moved, counted here and not taken from the plan.
-  /// - Throws: what `source` throws, and `.broken` if the run counts something else than the plan promised.
-  public func execute(_ plan: StepPlan, from source: any RowSource) throws -> ExecutedStep {
-    var executed = ExecutedStep()
+  /// - Parameter executed: counts what was moved, here and not in the plan.
+  public func evict(_ plan: StepPlan, counting executed: inout ExecutedStep) {
     let floats = layout.rowFloats
     let rows = rows.base
     let overlay = overlay.base
@@ -70,6 +69,17 @@ public final class RowCache: @unchecked Sendable {
         from: overlay + Int(plan.overlayFrom.base[index]) * floats, count: floats)
       executed.overlayRows += 1
     }
+  }
+
+  /// Carries out the rest of a plan step: rows get their initial values or come from their blocks.
+  ///
+  /// - Parameter executed: what `evict` counted; now the counts of the whole step.
+  /// - Throws: what `source` throws, and `.broken` if the run counts something else than the plan promised.
+  public func fetch(
+    _ plan: StepPlan, from source: any RowSource, counting executed: inout ExecutedStep
+  ) throws {
+    let floats = layout.rowFloats
+    let rows = rows.base
     for index in 0..<plan.initialCount {
       let key = plan.initialKeys.base[index]
       layout.fillInitial(
@@ -85,7 +95,6 @@ public final class RowCache: @unchecked Sendable {
       throw ChanterError(
         .broken, "step \(plan.step) did \(executed) where \(ExecutedStep(promisedBy: plan)) was planned")
     }
-    return executed
   }
 
   /// Copies every row of a commit to `frozen` ([commitRows × rowFloats], in the order of `plan.keys`), split over the

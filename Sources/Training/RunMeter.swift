@@ -6,8 +6,8 @@ final class RunMeter {
   private let clock = ContinuousClock()
   private let start: ContinuousClock.Instant
   private var lastReport: ContinuousClock.Instant
-  private var waitedForRows = Duration.zero
-  private var waitedForCommit = Duration.zero
+  /// What training waited for so far.
+  var stalls = StallTimes()
   private let endStep: Int
   private let batchesPerEpoch: Int
   private let display: (RunProgress) -> Void
@@ -42,15 +42,9 @@ final class RunMeter {
     counters.bytesWritten += bytes
   }
 
-  func waitingForRows<Result>(_ body: () throws -> Result) rethrows -> Result {
-    let before = clock.now
-    defer { waitedForRows += clock.now - before }
-    return try body()
-  }
-
   func waitingForCommit<Result>(_ body: () throws -> Result) rethrows -> Result {
     let before = clock.now
-    defer { waitedForCommit += clock.now - before }
+    defer { stalls[.commit] += seconds(clock.now - before) }
     return try body()
   }
 
@@ -65,8 +59,7 @@ final class RunMeter {
   func progress(step: Int) -> RunProgress {
     RunProgress(
       step: step, endStep: endStep, batchesPerEpoch: batchesPerEpoch, counters: counters,
-      seconds: seconds(clock.now - start), secondsWaitingForRows: seconds(waitedForRows),
-      secondsWaitingForCommit: seconds(waitedForCommit))
+      seconds: seconds(clock.now - start), stalls: stalls)
   }
 
   private func seconds(_ duration: Duration) -> Double { duration / .seconds(1) }

@@ -81,9 +81,8 @@ public struct RunProgress: Sendable {
   public let counters: RunCounters
   /// Seconds since the first batch of this run.
   public let seconds: Double
-  /// Of these, seconds in which training waited for rows, and for the previous commit.
-  public let secondsWaitingForRows: Double
-  public let secondsWaitingForCommit: Double
+  /// Of these, seconds in which training waited, by what for.
+  public let stalls: StallTimes
 }
 
 /// How a training run ended.

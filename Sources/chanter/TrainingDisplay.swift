@@ -30,8 +30,7 @@ final class TrainingDisplay {
     let commits: Int
     let compactions: Int
     let seconds: Double
-    let secondsWaitingForRows: Double
-    let secondsWaitingForCommit: Double
+    let secondsWaitingFor: Stalls
 
     init(_ progress: RunProgress, since earlier: RunProgress?, status: String?) {
       let counters = earlier.map { progress.counters.since($0.counters) } ?? progress.counters
@@ -51,8 +50,19 @@ final class TrainingDisplay {
       bytesWritten = counters.bytesWritten
       commits = counters.commits
       compactions = counters.compactions
-      secondsWaitingForRows = progress.secondsWaitingForRows - (earlier?.secondsWaitingForRows ?? 0)
-      secondsWaitingForCommit = progress.secondsWaitingForCommit - (earlier?.secondsWaitingForCommit ?? 0)
+      let stalls = progress.stalls - (earlier?.stalls ?? StallTimes())
+      secondsWaitingFor = Stalls(
+        decode: stalls.decode, plan: stalls.plan, evict: stalls.evict, read: stalls.read,
+        commit: stalls.commit)
+    }
+
+    /// Seconds in which training stood still, by the station that it waited for.
+    struct Stalls: Encodable {
+      let decode: Double
+      let plan: Double
+      let evict: Double
+      let read: Double
+      let commit: Double
     }
   }
 
@@ -107,6 +117,7 @@ final class TrainingDisplay {
     case .finished:
       printLine("\(model) is trained: \(grouped(total.batch)) batches")
     }
+    let stalls = summary.progress.stalls
     printTable([
       ("samples", grouped(total.samples)),
       ("samples/s", grouped(Int(total.samplesPerSecond))),
@@ -119,8 +130,9 @@ final class TrainingDisplay {
       ("written", ByteSize.format(counters.bytesWritten)),
       (
         "waited",
-        "\(fixed(total.secondsWaitingForRows, 1)) s for rows, \(fixed(total.secondsWaitingForCommit, 1)) s for commits,"
-          + " of \(fixed(total.seconds, 1)) s"
+        "\(fixed(stalls.total, 1)) s of \(fixed(total.seconds, 1)) s: decode \(fixed(stalls.decode, 1)), plan"
+          + " \(fixed(stalls.plan, 1)), evict \(fixed(stalls.evict, 1)), read \(fixed(stalls.read, 1)), commit"
+          + " \(fixed(stalls.commit, 1))"
       ),
     ])
   }

@@ -138,7 +138,7 @@ import Testing
       let setup = try TrainingSetup(
         dataset: Dataset(opening: data), configuration: SmallDataset.configuration())
       let layout = setup.rowLayout
-      let header = ModelHeader(configuration: setup.model, dataset: setup.dataset)
+      let header = ModelHeader(configuration: SmallDataset.configuration(), dataset: setup.dataset)
       let path = directory.appendingPathComponent("model").path
       let store = try ModelStore.create(
         at: path, header: header.json, layout: layout, dense: UnsafeRawBufferPointer(start: nil, count: 0),
@@ -163,7 +163,7 @@ import Testing
         _ = try store.commit(
           keys: keys, order: keys.indices.map { UInt32($0) }, count: keys.count, rows: values,
           dense: UnsafeRawBufferPointer(start: nil, count: 0), cursor: UInt64(commit + 1))
-        if commit == 0 { _ = try store.compactAll(maximumBlocks: 1000) }
+        if commit == 0 { _ = try store.compactAll(maximumBlocks: 1000, stop: StopSignal()) }
       }
       // One row that is back at its initial value, and one each with a NaN and an infinity.
       let odd = rows.keys.sorted().suffix(3)

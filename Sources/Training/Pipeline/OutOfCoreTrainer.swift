@@ -53,7 +53,7 @@ final class OutOfCoreTrainer {
       writer.submit(freeze)
     }
 
-    while let item = try meter.waitingForRows({ try pipeline.next() }) {
+    while let item = try pipeline.next(stalls: &meter.stalls) {
       let batch = item.batch
       let input = BatchInput(
         batch, rows: cache.rows.base, rowFloats: store.layout.rowFloats, slots: item.plan.slots.base)

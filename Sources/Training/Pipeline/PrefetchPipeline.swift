@@ -35,6 +35,8 @@ final class PrefetchPipeline: Sendable {
   private let progress: Monitor<Progress>
   private let stopping = Atomic<Bool>(false)
   private let threads = Monitor<[NamedThread]>([])
+  private let prefetcherClock = StationClock()
+  private let plannerClock = StationClock()
 
   /// Freeze plans in the order of their commits; closed after the last.
   let freezes = BoundedChannel<FreezePlan>(capacity: PrefetchPipeline.freezePlans)
@@ -72,6 +74,16 @@ final class PrefetchPipeline: Sendable {
 
   /// The next batch with its rows in place, or nil after the last.
   func next() throws -> WorkItem? { try ready.receive() }
+
+  /// As `next()`; adds what it waited for to `stalls`.
+  func next(stalls: inout StallTimes) throws -> WorkItem? {
+    let prefetcher = prefetcherClock.times
+    let planner = plannerClock.times
+    let item = try next()
+    stalls += StallTimes(
+      prefetcher: prefetcherClock.times - prefetcher, planner: plannerClock.times - planner)
+    return item
+  }
 
   /// The consumer is done with `item`'s batch; its rows are final, and frozen if a commit follows it.
   func finish(_ item: WorkItem) throws {
@@ -153,17 +165,25 @@ final class PrefetchPipeline: Sendable {
 
   private func prefetch(_ makeSource: @Sendable () throws -> any RowSource) throws {
     let source = try makeSource()
+    prefetcherClock.enter(.plan)
     while let item = try planned.receive() {
       let plan = item.plan
+      prefetcherClock.enter(plan.awaitsCompactionAfter == nil ? .idle : .commit)
       try progress.wait { state throws(any Error) -> Void? in
         if let failure = state.failure { throw failure }
         if let step = plan.awaitsCompactionAfter, state.compactedThrough < step { return nil }
         return state.finished > plan.step - configuration.lookahead ? () : nil
       }
-      item.executed = try cache.execute(plan, from: source)
+      item.executed = ExecutedStep()
+      prefetcherClock.enter(.evict)
+      cache.evict(plan, counting: &item.executed)
+      prefetcherClock.enter(.read)
+      try cache.fetch(plan, from: source, counting: &item.executed)
       progress.update { $0.executed = plan.step + 1 }
+      prefetcherClock.enter(.plan)
       try ready.send(item)
     }
+    prefetcherClock.enter(.idle)
     ready.close()
   }
 }
