@@ -32,12 +32,16 @@ let package = Package(
     .systemLibrary(name: "CLZ4", pkgConfig: "liblz4", providers: [.apt(["liblz4-dev"])]),
     .systemLibrary(name: "COpenBLAS", pkgConfig: "openblas", providers: [.apt(["libopenblas-dev"])]),
     .systemLibrary(name: "CXXHash", pkgConfig: "libxxhash", providers: [.apt(["libxxhash-dev"])]),
+    .systemLibrary(name: "CZlib", pkgConfig: "zlib", providers: [.apt(["zlib1g-dev"])]),
+    .systemLibrary(name: "CZstd", pkgConfig: "libzstd", providers: [.apt(["libzstd-dev"])]),
     .target(name: "CSupport", cSettings: [.unsafeFlags(checksumFlags)]),
 
     .target(name: "Primitives", dependencies: ["CSupport", "CXXHash"], swiftSettings: shared),
     .target(
-      name: "BatchStore", dependencies: ["Primitives", "CLZ4"], exclude: ["Format.md"], swiftSettings: shared),
-    .target(name: "Ingest", dependencies: ["Primitives", "BatchStore"], swiftSettings: shared),
+      name: "BatchStore", dependencies: ["Primitives", "CSupport", "CLZ4"], exclude: ["Format.md"],
+      swiftSettings: shared),
+    .target(
+      name: "Ingest", dependencies: ["Primitives", "BatchStore", "CZlib", "CZstd"], swiftSettings: shared),
     .target(
       name: "TableStore", dependencies: ["Primitives", "CLMDB"], exclude: ["Format.md"], swiftSettings: shared
     ),
@@ -65,7 +69,8 @@ let package = Package(
       name: "BatchStoreTests", dependencies: ["Primitives", "BatchStore", "TestSupport"],
       exclude: ["Golden"], swiftSettings: shared),
     .testTarget(
-      name: "IngestTests", dependencies: ["Primitives", "BatchStore", "Ingest", "TestSupport"],
+      name: "IngestTests",
+      dependencies: ["Primitives", "BatchStore", "Ingest", "TestSupport", "CZlib", "CZstd"],
       swiftSettings: shared),
     .testTarget(
       name: "TableStoreTests", dependencies: ["Primitives", "TableStore", "TestSupport", "CLMDB"],

@@ -1,120 +1,53 @@
-public import BatchStore
+import BatchStore
 import Primitives
-
-/// What `preprocess` does.
-public struct PreprocessOptions: Sendable {
-  /// Criteo TSV files in the order of their samples; `-` is standard input.
-  public var inputs: [String]
-  /// The dataset to make; must not exist.
-  public var output: String
-  /// Samples of a batch, 1 to 65,536.
-  public var batchSize = 2048
-  /// Share of all samples, taken from the end, that is held out: at least 0, below 1.
-  public var holdout = 0.1
-  /// A value seen fewer times in training than this shares row 0 with the unseen ones; at least 1.
-  public var minimumCount = 1
-  /// A segment file ends with the frame that reaches this many bytes.
-  public var segmentBytes = DatasetWriter.defaultSegmentBytes
-
-  public init(inputs: [String], output: String) {
-    self.inputs = inputs
-    self.output = output
-  }
-
-  func validate() throws {
-    func require(_ condition: Bool, _ message: String) throws {
-      if !condition { throw ChanterError(.badInput, message) }
-    }
-    try require(!inputs.isEmpty, "there is no input; give at least one file, or - for standard input")
-    try require(
-      inputs.count { $0 == "-" } <= 1, "standard input (-) is given more than once; it can be read only once")
-    try require(
-      (1...Manifest.maximumBatchSize).contains(batchSize),
-      "the batch size is \(batchSize); it must be 1 to \(Manifest.maximumBatchSize)")
-    try require(
-      holdout >= 0 && holdout < 1, "the held-out share is \(holdout); it must be at least 0 and below 1")
-    try require(minimumCount >= 1, "the minimum count is \(minimumCount); it must be at least 1")
-  }
-}
-
-/// Where `preprocess` is: samples done of all in this phase (batches in the last). `total` is 0 while it is unknown.
-public struct PreprocessProgress: Sendable {
-  public enum Phase: String, Sendable {
-    case counting = "counting lines"
-    case vocabulary = "collecting values"
-    case encoding = "encoding"
-    case nextUses = "writing batches"
-  }
-
-  public let phase: Phase
-  public let done: Int
-  public let total: Int
-}
-
-/// What `preprocess` made.
-public struct PreprocessReport: Sendable {
-  public let manifest: Manifest
-  /// Held-out values that are not empty, and those of them that have no row of their own.
-  public let holdoutValues: Int
-  public let holdoutUnseen: Int
-  /// Bytes of the vocabulary and of all segments.
-  public let bytes: Int
-
-  /// Share of the held-out values that are unseen or rare, 0 without any.
-  public var unseenShare: Double { holdoutValues == 0 ? 0 : Double(holdoutUnseen) / Double(holdoutValues) }
-}
 
 /// Turns Criteo TSV into a dataset.
 ///
-/// The inputs are read three times (standard input is copied to a temporary file first): lines are counted, which says where the held-out samples begin; the values of the
-/// training part are counted, which gives the row numbers; every sample is encoded. Memory grows with distinct values,
-/// never with samples. On any error nothing named `options.output` exists and what was begun is removed.
-/// - Parameter progress: called about every 10,000 samples; throwing from it stops the run.
+/// The inputs are read once. Reading numbers the values of every column in order of first appearance and leaves the
+/// samples in a temporary file; where the training part ends is known then, and with it the rows; so each sample is
+/// read back, its numbers become rows, and batches are made. Memory grows with distinct values, never with samples; the
+/// result does not depend on the threads. On any error nothing named `options.output` exists and what was begun is
+/// removed.
+/// - Parameter progress: called several times a second; throwing from it stops the run.
 public func preprocess(
   _ options: PreprocessOptions, progress: (PreprocessProgress) throws -> Void = { _ in }
 ) throws -> PreprocessReport {
   try options.validate()
   let output = try PendingOutput(options.output)
-  let inputs = try options.inputs.map { try Input($0, spoolDirectory: output.directory) }
-  var samples = 0
-  for input in inputs {
-    samples += try input.countLines {
-      try progress(PreprocessProgress(phase: .counting, done: samples + $0, total: 0))
-    }
-  }
-  let training = samples - heldOut(of: samples, share: options.holdout)
+  let pool = WorkerPool(threadCount: options.threads)
+  let reading = try LogReading(options, directory: output.directory, pool: pool)
+  try reading.run(progress)
+  let training = reading.spool.sampleCount - heldOut(of: reading.spool.sampleCount, share: options.holdout)
+  try reading.forget(from: training)
 
+  let numbering = FinalNumbering(reading.counters, minimumCount: options.minimumCount, pool)
   let vocabularyPath = output.file(VocabularyFile.fileName)
-  let identity = try writeVocabulary(
-    of: inputs, training: training, minimumCount: options.minimumCount, to: vocabularyPath, progress)
-  let vocabularyBytes = try File(reading: vocabularyPath).size()
-
-  let vocabulary = try VocabularyFile.load(vocabularyPath)
+  let identity = Monitor("")
+  nonisolated(unsafe) let counters = reading.counters
+  let order = numbering.order
+  // Written while the samples are encoded: both only read the counters.
+  let vocabulary = NamedThread("vocabulary") {
+    let made = try writeVocabulary(counters, order, to: vocabularyPath)
+    identity.update { $0 = made }
+  }
   let writer = try DatasetWriter(
-    to: output, tables: vocabulary.tables, denseCount: CriteoLayout.integerCount,
-    batchSize: options.batchSize, segmentBytes: options.segmentBytes)
-  var encoder = SampleEncoder(vocabulary: vocabulary, capacity: options.batchSize)
-  var unseen = 0
-  var known = 0
-  try forEachLine(of: inputs, first: samples, phase: .encoding, progress) { number, line, sample in
-    let counts = encoder.append(sample, line)
-    let split: Split = number < training ? .train : .holdout
-    if split == .holdout {
-      unseen += counts.unseen
-      known += counts.known
-    }
-    if encoder.isFull || number == training - 1 || number == samples - 1 {
-      try writer.append(encoder.samples, to: split)
-      encoder.removeAll()
+    to: output, tables: numbering.tables, denseCount: CriteoLayout.integerCount, batchSize: options.batchSize,
+    segmentBytes: options.segmentBytes, pool: pool)
+  let encoded = Result {
+    try encode(reading.spool, numbering, training: training, to: writer, threads: pool.threadCount) {
+      try progress(PreprocessProgress(phase: .encoding, done: $0, total: reading.spool.sampleCount))
     }
   }
-  let manifest = try writer.finish(vocabularyIdentity: identity) { done, total in
+  if let failure = vocabulary.join() { throw failure }
+  let values = try encoded.get()
+  let manifest = try writer.finish(vocabularyIdentity: identity.update { $0 }) { done, total in
     try progress(PreprocessProgress(phase: .nextUses, done: done, total: total))
   }
   let segmentBytes = (manifest.train.segments + manifest.holdout.segments).reduce(0) { $0 + $1.bytes }
   return PreprocessReport(
-    manifest: manifest, holdoutValues: unseen + known, holdoutUnseen: unseen,
-    bytes: vocabularyBytes + segmentBytes)
+    manifest: manifest, holdoutValues: values.unseen + values.known, holdoutUnseen: values.unseen,
+    skipped: reading.skipped,
+    bytes: try File(reading: "\(output.path)/\(VocabularyFile.fileName)").size() + segmentBytes)
 }
 
 /// Samples that are held out: `share` of them rounded down, where a product that is whole but for its last bits (0.29 of
@@ -123,54 +56,92 @@ func heldOut(of samples: Int, share: Double) -> Int {
   min(samples - 1, Int((Double(samples) * share * (1 + 1e-12)).rounded(.down)))
 }
 
-/// Parses the first `count` lines of the inputs taken together and hands each to `body` with its number.
-private func forEachLine(
-  of inputs: [Input], first count: Int, phase: PreprocessProgress.Phase,
-  _ progress: (PreprocessProgress) throws -> Void,
-  _ body: (_ number: Int, _ line: UnsafeRawBufferPointer, _ sample: CriteoLine) throws -> Void
-) throws {
-  let sample = CriteoLine()
-  var number = 0
-  for input in inputs where number < count {
-    let reader = LineReader(try input.open(), path: input.name)
-    var parser = CriteoParser(labelIsOptional: false)
-    while number < count, let line = try reader.next() {
-      try parser.parse(line, into: sample, at: reader)
-      try body(number, line, sample)
-      number += 1
-      if number % 10_000 == 0 {
-        try progress(PreprocessProgress(phase: phase, done: number, total: count))
+/// The row of every value, known once the training part is.
+private struct FinalNumbering {
+  let tables: [TableLayout]
+  /// By table: numbers of first appearance in row order from row 2 on.
+  let order: [[UInt32]]
+  /// By table: the row of each provisional row.
+  let rows: [[UInt32]]
+
+  init(_ counters: [ValueCounter], minimumCount: Int, _ pool: WorkerPool) {
+    var order = [[UInt32]](repeating: [], count: counters.count)
+    var rows = order
+    order.withUnsafeMutableBufferPointer { order in
+      rows.withUnsafeMutableBufferPointer { rows in
+        pool.run(counters.count) { table, _ in
+          order[table] = counters[table].order(minimumCount: minimumCount)
+          rows[table] = counters[table].finalRows(order[table])
+        }
       }
     }
-  }
-  guard number == count else {
-    throw ChanterError(
-      .badInput,
-      "the input changed while it was read: it has \(number) lines, had \(count) before; run again",
-      path: inputs.last?.name)
+    self.order = order
+    self.rows = rows
+    tables = zip(CriteoLayout.tableNames, order).map { name, order in
+      TableLayout(name: name, rows: UInt32(order.count + Vocabulary.reservedRows))
+    }
   }
 }
 
-/// Counts the values of the first `training` samples, numbers them and writes them in row order. The counts are gone
-/// when this returns, before the vocabulary is loaded for encoding.
 private func writeVocabulary(
-  of inputs: [Input], training: Int, minimumCount: Int, to path: String,
-  _ progress: (PreprocessProgress) throws -> Void
+  _ counters: [ValueCounter], _ order: [[UInt32]], to path: String
 ) throws -> String {
-  let counters = CriteoLayout.tableNames.map { _ in ValueCounter() }
-  try forEachLine(of: inputs, first: training, phase: .vocabulary, progress) { _, line, sample in
-    let base = line.baseAddress
-    for (table, counter) in counters.enumerated() {
-      counter.add(
-        UnsafeRawBufferPointer(
-          start: base.map { $0 + sample.starts.base[table] }, count: sample.lengths.base[table]))
-    }
-  }
   let writer = try VocabularyWriter(path, tableCount: counters.count)
-  for (name, counter) in zip(CriteoLayout.tableNames, counters) {
-    let order = counter.order(minimumCount: minimumCount)
-    try writer.beginTable(TableLayout(name: name, rows: UInt32(order.count + Vocabulary.reservedRows)))
-    for number in order { try writer.append(counter.value(number)) }
+  for (table, name) in CriteoLayout.tableNames.enumerated() {
+    try writer.beginTable(
+      TableLayout(name: name, rows: UInt32(order[table].count + Vocabulary.reservedRows)))
+    for number in order[table] { try writer.append(counters[table].value(number)) }
   }
   return try writer.finish()
+}
+
+/// Makes the batches of both splits.
+/// - Returns: held-out values without and with a row of their own, empty ones left out.
+private func encode(
+  _ spool: SampleSpool, _ numbering: FinalNumbering, training: Int, to writer: DatasetWriter, threads: Int,
+  _ progress: (_ samples: Int) throws -> Void
+) throws -> (unseen: Int, known: Int) {
+  let readers = try (0..<threads).map { _ in try SampleSpoolReader(spool) }
+  var unseen = 0
+  var known = 0
+  for (split, range) in [(Split.train, 0..<training), (.holdout, training..<spool.sampleCount)] {
+    let group = writer.groupSize * spool.chunkSamples
+    for first in stride(from: range.lowerBound, to: range.upperBound, by: group) {
+      let end = min(range.upperBound, first + group)
+      let batches = (end - first + spool.chunkSamples - 1) / spool.chunkSamples
+      var counts = [(unseen: Int, known: Int)](repeating: (0, 0), count: batches)
+      try counts.withUnsafeMutableBufferPointer { counts in
+        try writer.append(batches, to: split) { index, samples, worker in
+          let start = first + index * spool.chunkSamples
+          try readers[worker].read(start..<min(end, start + spool.chunkSamples), into: samples)
+          counts[index] = renumber(samples, numbering.rows)
+        }
+      }
+      if split == .holdout {
+        for count in counts {
+          unseen += count.unseen
+          known += count.known
+        }
+      }
+      try progress(end)
+    }
+  }
+  return (unseen, known)
+}
+
+/// Replaces the rows of `samples`.
+/// - Returns: values without and with a row of their own, empty ones left out.
+private func renumber(_ samples: SampleBatch, _ rows: [[UInt32]]) -> (unseen: Int, known: Int) {
+  var unseen = 0
+  var known = 0
+  for (table, rows) in rows.enumerated() {
+    let column = samples.rows.base + table * samples.capacity
+    for sample in 0..<samples.sampleCount {
+      let row = rows[Int(column[sample])]
+      column[sample] = row
+      unseen += row == Vocabulary.unseenRow ? 1 : 0
+      known += row > Vocabulary.emptyRow ? 1 : 0
+    }
+  }
+  return (unseen, known)
 }

@@ -9,8 +9,7 @@ public final class RawEncoder {
   public let layout: BatchLayout
   private let reader: LineReader
   private var parser = CriteoParser(labelIsOptional: true)
-  private let line = CriteoLine()
-  private var encoder: SampleEncoder
+  private let encoder: SampleEncoder
   private let builder: BatchBuilder
   private var batches = 0
 
@@ -37,8 +36,7 @@ public final class RawEncoder {
   public func next(into batch: Batch) throws -> Bool {
     encoder.removeAll()
     while !encoder.isFull, let bytes = try reader.next() {
-      try parser.parse(bytes, into: line, at: reader)
-      _ = encoder.append(line, bytes)
+      try encoder.append(bytes, &parser, at: reader)
     }
     if encoder.samples.sampleCount == 0 {
       guard batches > 0 else {

@@ -1,10 +1,13 @@
 import BatchStore
 import Primitives
 
-/// Collects parsed lines as samples with row numbers.
+/// Collects parsed lines as samples with the rows of a vocabulary.
 struct SampleEncoder {
   let samples: SampleBatch
   private let vocabulary: Vocabulary
+  /// Where the values of a line lie in it.
+  private let starts = AlignedBuffer<UInt32>(count: CriteoLayout.categoryCount)
+  private let lengths = AlignedBuffer<UInt16>(count: CriteoLayout.categoryCount)
 
   init(vocabulary: Vocabulary, capacity: Int) {
     self.vocabulary = vocabulary
@@ -14,30 +17,22 @@ struct SampleEncoder {
 
   var isFull: Bool { samples.sampleCount == samples.capacity }
 
-  mutating func removeAll() { samples.sampleCount = 0 }
+  func removeAll() { samples.sampleCount = 0 }
 
-  /// Appends one sample.
-  /// - Returns: values without and with a row of their own, empty ones left out.
-  mutating func append(_ sample: CriteoLine, _ line: UnsafeRawBufferPointer) -> (unseen: Int, known: Int) {
+  /// Parses `line` and appends it; `place` says where an error lies.
+  func append(_ line: UnsafeRawBufferPointer, _ parser: inout CriteoParser, at place: LineReader) throws {
     let position = samples.sampleCount
-    let capacity = samples.capacity
-    let rows = samples.rows.base
-    let starts = sample.starts.base
-    let lengths = sample.lengths.base
-    var unseen = 0
-    var known = 0
+    try parser.parse(
+      line,
+      into: LineTarget(
+        label: samples.labels.base + position,
+        dense: samples.dense.base + position * CriteoLayout.integerCount, starts: starts.base,
+        lengths: lengths.base, stride: 1), at: place)
     for table in 0..<CriteoLayout.categoryCount {
       let value = UnsafeRawBufferPointer(
-        start: line.baseAddress.map { $0 + starts[table] }, count: lengths[table])
-      let row = vocabulary.lookup(table: table, value)
-      rows[table * capacity + position] = row
-      if row == Vocabulary.unseenRow { unseen += 1 }
-      if row > Vocabulary.emptyRow { known += 1 }
+        start: line.baseAddress.map { $0 + Int(starts.base[table]) }, count: Int(lengths.base[table]))
+      samples.rows.base[table * samples.capacity + position] = vocabulary.lookup(table: table, value)
     }
-    let columns = CriteoLayout.integerCount
-    (samples.dense.base + position * columns).update(from: sample.dense.base, count: columns)
-    samples.labels.base[position] = sample.label
     samples.sampleCount = position + 1
-    return (unseen, known)
   }
 }

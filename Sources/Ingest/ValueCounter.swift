@@ -3,19 +3,33 @@ import BatchStore
 /// How often each value of one table occurs, and in which order they appeared first.
 final class ValueCounter {
   /// Values seen at least this often are numbered by frequency.
-  static let frequentCount = 16
+  static let frequentCount: UInt32 = 16
 
   private let values = ValueTable()
   private var counts: [UInt32] = []
 
-  /// Counts one occurrence; an empty value is not counted.
-  func add(_ value: UnsafeRawBufferPointer) {
-    if value.isEmpty { return }
-    let number = values.intern(value)
-    if number == counts.count {
-      counts.append(1)
-    } else if counts[number] < .max {
-      counts[number] += 1
+  /// Numbers and counts a column. The row of a value is its number in order of first appearance, from 2 on; an empty
+  /// value has row 1 and is not counted.
+  func add(_ column: ValueColumn, rows: UnsafeMutablePointer<UInt32>) {
+    values.intern(column, into: rows)
+    if values.count > counts.count {
+      counts.append(contentsOf: repeatElement(0, count: values.count - counts.count))
+    }
+    counts.withUnsafeMutableBufferPointer { counts in
+      for sample in 0..<column.count where rows[sample] >= Vocabulary.reservedRows {
+        let number = Int(rows[sample]) - Vocabulary.reservedRows
+        if counts[number] < .max { counts[number] += 1 }
+      }
+    }
+  }
+
+  /// Takes back the count of values that `add` gave these rows. A count that reached 2^32 - 1 stays.
+  func remove(_ rows: UnsafePointer<UInt32>, count: Int) {
+    counts.withUnsafeMutableBufferPointer { counts in
+      for sample in 0..<count where rows[sample] >= Vocabulary.reservedRows {
+        let number = Int(rows[sample]) - Vocabulary.reservedRows
+        if counts[number] < .max { counts[number] -= 1 }
+      }
     }
   }
 
@@ -37,6 +51,16 @@ final class ValueCounter {
       return first != second ? first > second : left < right
     }
     return frequent + others
+  }
+
+  /// The final row for each row that `add` gave, by a result of `order`; 0 for values that are left out.
+  func finalRows(_ order: [UInt32]) -> [UInt32] {
+    var rows = [UInt32](repeating: Vocabulary.unseenRow, count: values.count + Vocabulary.reservedRows)
+    rows[Int(Vocabulary.emptyRow)] = Vocabulary.emptyRow
+    for (position, number) in order.enumerated() {
+      rows[Int(number) + Vocabulary.reservedRows] = UInt32(position + Vocabulary.reservedRows)
+    }
+    return rows
   }
 
   func value(_ number: UInt32) -> UnsafeRawBufferPointer { values.value(Int(number)) }

@@ -10,13 +10,15 @@ struct Preprocess: ParsableCommand {
       "Turn a click log into a dataset: numbered rows, compressed batches, and when each row is used next.",
     discussion: """
       Reads Criteo's layout: label, 13 integers, 26 hexadecimal values, separated by tabs, no header; fields may be empty.
+      Logs may be packed with gzip or zstd; the first bytes tell. Each is read once, so that - and pipes do as well.
       Values are numbered from the training part only. A value seen less than --min-count times shares a row with
       the unseen ones. The held-out part is the end of the log.
 
       Examples:
         chanter preprocess clicks.tsv --out clicks.dataset
         chanter preprocess day_0.tsv day_1.tsv --out days.dataset --batch-size 4096 --min-count 2
-        zcat clicks.tsv.gz | chanter preprocess - --out clicks.dataset
+        chanter preprocess day_0.gz day_1.tsv.zst --out days.dataset --on-error skip --max-errors 100
+        ssh store cat clicks.tsv | chanter preprocess - --out clicks.dataset
       """)
 
   @Argument(help: "Log files in the order of their samples; - is standard input.") var inputs: [String]
@@ -24,7 +26,14 @@ struct Preprocess: ParsableCommand {
   @Option(help: "Samples of a batch.") var batchSize = 2048
   @Option(help: "Share of the samples, from the end, that is held out.") var holdout = 0.1
   @Option(help: "Least training samples that a value needs for a row of its own.") var minCount = 1
+  @Option(help: "Threads that parse, number and encode (default: one for each core).") var threads: Int?
+  @Option(help: "At a bad line, stop or skip it.") var onError = ErrorAction.stop
+  @Option(help: "Most lines that --on-error skip leaves out (default: 1000).") var maxErrors: Int?
   @OptionGroup var output: FormatOption
+
+  enum ErrorAction: String, ExpressibleByArgument, CaseIterable {
+    case stop, skip
+  }
 
   func validate() throws {
     if !(1...Manifest.maximumBatchSize).contains(batchSize) {
@@ -32,6 +41,11 @@ struct Preprocess: ParsableCommand {
     }
     if !(holdout >= 0 && holdout < 1) { throw ValidationError("--holdout: expected at least 0 and below 1") }
     if minCount < 1 { throw ValidationError("--min-count: expected at least 1") }
+    if let threads, threads < 1 { throw ValidationError("--threads: expected at least 1") }
+    if let maxErrors {
+      if maxErrors < 0 { throw ValidationError("--max-errors: expected at least 0") }
+      if onError == .stop { throw ValidationError("--max-errors goes with --on-error skip") }
+    }
     if inputs.count(where: { $0 == "-" }) > 1 {
       throw ValidationError("standard input (-) can be read only once")
     }
@@ -40,6 +54,21 @@ struct Preprocess: ParsableCommand {
   private struct Table: Encodable {
     let name: String
     let rows: Int
+  }
+
+  private struct Skipped: Encodable {
+    let lines: Int
+    let reasons: [String: Int]
+    let first: [String]
+
+    init(_ skipped: SkippedLines) {
+      lines = skipped.count
+      reasons = Dictionary(
+        uniqueKeysWithValues: LineReason.allCases.map {
+          ($0.text.replacingOccurrences(of: " ", with: "_"), skipped.count($0))
+        })
+      first = skipped.first.map(\.description)
+    }
   }
 
   private struct Result: Encodable {
@@ -52,6 +81,7 @@ struct Preprocess: ParsableCommand {
     let bytes: Int
     let labelMean: Double
     let holdoutUnseenShare: Double
+    let skipped: Skipped
     let vocabulary: String
     let batching: String
   }
@@ -61,6 +91,8 @@ struct Preprocess: ParsableCommand {
     options.batchSize = batchSize
     options.holdout = holdout
     options.minimumCount = minCount
+    if let threads { options.threads = threads }
+    if onError == .skip { options.badLines = .skip(atMost: maxErrors ?? 1000) }
     let line = ProgressLine()
     var rate = PhaseRate()
     let report = try preprocess(options) { progress in
@@ -77,7 +109,8 @@ struct Preprocess: ParsableCommand {
           holdoutSamples: manifest.holdout.samples, holdoutBatches: manifest.holdout.batches, rows: rows,
           tables: manifest.tables.map { Table(name: $0.name, rows: Int($0.rows)) }, bytes: report.bytes,
           labelMean: manifest.train.labelMean, holdoutUnseenShare: report.unseenShare,
-          vocabulary: manifest.vocabularyIdentity, batching: manifest.batchingIdentity))
+          skipped: Skipped(report.skipped), vocabulary: manifest.vocabularyIdentity,
+          batching: manifest.batchingIdentity))
     case .text:
       printTable([
         (
@@ -96,6 +129,19 @@ struct Preprocess: ParsableCommand {
           "\(ByteSize.format(report.bytes)), \(fixed(Double(report.bytes) / Double(manifest.samples), 1)) bytes a sample"
         ),
       ])
+      show(report.skipped)
+    }
+  }
+
+  private func show(_ skipped: SkippedLines) {
+    guard skipped.count > 0 else { return }
+    let reasons = LineReason.allCases.filter { skipped.count($0) > 0 }.map {
+      "\(grouped(skipped.count($0))) \($0.text)"
+    }
+    printTable([("skipped lines", "\(grouped(skipped.count)): \(reasons.joined(separator: ", "))")])
+    for error in skipped.first { printLine("  \(error)") }
+    if skipped.count > skipped.first.count {
+      printLine("  and \(grouped(skipped.count - skipped.first.count)) more")
     }
   }
 }

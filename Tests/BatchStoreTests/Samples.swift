@@ -42,11 +42,12 @@ struct ReferenceSplit {
 @discardableResult
 func writeDataset(
   to path: String, tables: [TableLayout], denseCount: Int, batchSize: Int, train: ReferenceSplit,
-  holdout: ReferenceSplit, segmentBytes: Int = DatasetWriter.defaultSegmentBytes
+  holdout: ReferenceSplit, segmentBytes: Int = DatasetWriter.defaultSegmentBytes,
+  rowsPerPartition: Int = DatasetWriter.defaultRowsPerPartition
 ) throws -> Manifest {
   let writer = try DatasetWriter(
     to: try PendingOutput(path), tables: tables, denseCount: denseCount, batchSize: batchSize,
-    segmentBytes: segmentBytes)
+    segmentBytes: segmentBytes, rowsPerPartition: rowsPerPartition)
   for (split, samples) in [(Split.train, train), (.holdout, holdout)] {
     for start in stride(from: 0, to: samples.labels.count, by: batchSize) {
       let range = start..<min(start + batchSize, samples.labels.count)

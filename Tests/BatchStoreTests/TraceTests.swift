@@ -27,9 +27,10 @@ import Testing
     for code in UInt16.min...UInt16.max { #expect(NextUse.encode(distance: NextUse.distance(code)) == code) }
   }
 
-  /// Next uses, first touches and unions of random traces against the plain definition.
-  @Test(arguments: [(1, 1), (2, 3), (5, 4), (16, 10), (33, 2), (40, 30)])
-  func hintsMatchTheNaiveOnes(batches: Int, batchSize: Int) throws {
+  /// Next uses, first touches and unions of random traces against the plain definition, in one partition and in many.
+  @Test(arguments: [(1, 1), (2, 3), (5, 4), (16, 10), (33, 2), (40, 30)], [1 << 20, 64, 7])
+  func hintsMatchTheNaiveOnes(shape: (Int, Int), rowsPerPartition: Int) throws {
+    let (batches, batchSize) = shape
     let tables = [TableLayout(name: "a", rows: 40), TableLayout(name: "b", rows: 300)]
     let samples = batches * batchSize - batchSize / 2
     let train = ReferenceSplit(
@@ -38,7 +39,8 @@ import Testing
       let path = directory.appendingPathComponent("data").path
       let manifest = try writeDataset(
         to: path, tables: tables, denseCount: 0, batchSize: batchSize, train: train,
-        holdout: ReferenceSplit(samples: 0, tables: tables, denseCount: 0, seed: 0))
+        holdout: ReferenceSplit(samples: 0, tables: tables, denseCount: 0, seed: 0),
+        rowsPerPartition: rowsPerPartition)
       let used = stride(from: 0, to: samples, by: batchSize).map { start in
         Set(
           train.rows[start..<min(start + batchSize, samples)].flatMap { rows in

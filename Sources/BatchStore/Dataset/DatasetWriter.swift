@@ -10,16 +10,18 @@ public import Primitives
 ///     let manifest = try writer.finish()           // the dataset lies at `path` now
 ///
 /// Every batch of a split but its last holds exactly `batchSize` samples. Unique rows, next uses, first touches and
-/// identities are found here. Memory: by distinct rows, about 18 bytes each, and 108 bytes by batch; not by samples.
+/// identities are found here. Memory: 4 bytes by row, up to 256 MiB, and 132 bytes by batch; not
+/// by samples.
 public final class DatasetWriter {
   public static let defaultSegmentBytes = 1 << 30
+  public static let defaultRowsPerPartition = 1 << 26
 
   private let output: PendingOutput
   private let tables: [TableLayout]
   private let denseCount: Int
   private let batchSize: Int
-  private let builder: BatchBuilder
-  private let batch: Batch
+  private let pool: WorkerPool
+  private let slots: [BatchSlot]
   private let train: SplitWriter
   private let holdout: SplitWriter
 
@@ -27,9 +29,14 @@ public final class DatasetWriter {
   ///   - tables: names and rows; a row number must lie below the rows of its table.
   ///   - batchSize: 1 to 65,536.
   ///   - segmentBytes: a segment file ends with the frame that reaches this size; at least 1.
+  ///   - rowsPerPartition: rows whose next uses are found at once, at 4 bytes each; 1 to 2^30. The result does not
+  ///     depend on it.
+  ///   - pool: who makes the batches of a group side by side; the result does not depend on it.
   public init(
     to output: PendingOutput, tables: [TableLayout], denseCount: Int, batchSize: Int,
-    segmentBytes: Int = DatasetWriter.defaultSegmentBytes
+    segmentBytes: Int = DatasetWriter.defaultSegmentBytes,
+    rowsPerPartition: Int = DatasetWriter.defaultRowsPerPartition,
+    pool: WorkerPool = WorkerPool(threadCount: 1)
   ) throws {
     guard (1...Manifest.maximumBatchSize).contains(batchSize) else {
       throw ChanterError(
@@ -43,16 +50,23 @@ public final class DatasetWriter {
     self.tables = tables
     self.denseCount = denseCount
     self.batchSize = batchSize
-    builder = BatchBuilder(capacity: batchSize)
-    batch = Batch(
-      layout: BatchBuilder.layout(tableCount: tables.count, denseCount: denseCount, capacity: batchSize))
+    self.pool = pool
+    // Small batches go in larger groups, so that handing them out costs little.
+    let group = max(pool.threadCount, min(8 * pool.threadCount, 16_384 / batchSize))
+    slots = try (0..<group).map { _ in
+      try BatchSlot(tableCount: tables.count, denseCount: denseCount, batchSize: batchSize)
+    }
     func header(_ split: Split) -> SegmentHeader {
       SegmentHeader(
         split: split, number: 0, tableCount: tables.count, denseCount: denseCount, batchSize: batchSize,
         firstBatch: 0)
     }
-    train = try SplitWriter(output: output, header: header(.train), segmentBytes: segmentBytes)
-    holdout = try SplitWriter(output: output, header: header(.holdout), segmentBytes: segmentBytes)
+    train = try SplitWriter(
+      output: output, header: header(.train), tables: tables, segmentBytes: segmentBytes,
+      rowsPerPartition: rowsPerPartition)
+    holdout = try SplitWriter(
+      output: output, header: header(.holdout), tables: tables, segmentBytes: segmentBytes,
+      rowsPerPartition: rowsPerPartition)
   }
 
   /// Appends the next batch of `split`.
@@ -62,30 +76,47 @@ public final class DatasetWriter {
     else {
       throw ChanterError(.badInput, "a batch of \(samples.sampleCount) samples does not fit this dataset")
     }
-    let writer = split == .train ? train : holdout
-    builder.build(samples, index: writer.batches, into: batch)
-    for table in tables.indices {
-      let end = Int(batch.tableOffsets.base[table + 1])
-      let largest = batch.keys.base[end - 1].row
-      guard largest < tables[table].rows else {
-        throw ChanterError(
-          .badInput, "row \(largest) in table \(tables[table].name), which has \(tables[table].rows) rows")
-      }
-    }
-    try writer.append(batch)
+    let writer = writer(of: split)
+    try slots[0].build(samples, index: writer.batches, tables: tables)
+    try writer.append(slots[0])
   }
+
+  /// Appends the next `count` batches of `split`, several side by side.
+  /// - Parameter fill: fills the samples of batch `index` of the `count`; called from the pool, in no order.
+  public func append(
+    _ count: Int, to split: Split,
+    fill: (_ index: Int, _ samples: SampleBatch, _ worker: Int) throws -> Void
+  ) throws {
+    let writer = writer(of: split)
+    for first in stride(from: 0, to: count, by: slots.count) {
+      let group = min(slots.count, count - first)
+      let base = writer.batches
+      try BatchSlot.run(slots, group, on: pool) { task, slot, worker in
+        try fill(first + task, slot.samples, worker)
+        try slot.build(slot.samples, index: base + task, tables: tables)
+      }
+      for slot in slots[..<group] { try writer.append(slot) }
+    }
+  }
+
+  /// Batches that `append` makes side by side; more in one call gain nothing.
+  public var groupSize: Int { slots.count }
+
+  private func writer(of split: Split) -> SplitWriter { split == .train ? train : holdout }
 
   /// Computes the hints, writes everything, and gives the output its final name.
   /// - Parameters:
   ///   - vocabularyIdentity: identity of a vocabulary that was written to `output` with `VocabularyWriter`; nil if
   ///     there is none: the identity is then made of the tables' names and rows.
-  ///   - progress: called with the batches written and all batches.
+  ///   - progress: called with the batches written and all batches, after each group.
   public func finish(
     vocabularyIdentity: String? = nil, progress: (_ done: Int, _ total: Int) throws -> Void = { _, _ in }
   ) throws -> Manifest {
     let total = train.batches + holdout.batches
-    let (trainPart, trainContent) = try train.finish { try progress($0, total) }
-    let (holdoutPart, holdoutContent) = try holdout.finish { try progress(trainPart.batches + $0, total) }
+    let (trainPart, trainContent) = try train.finish(slots, on: pool) { try progress($0, total) }
+    let (holdoutPart, holdoutContent) = try holdout.finish(slots, on: pool) {
+      try progress(trainPart.batches + $0, total)
+    }
     let vocabulary = vocabularyIdentity ?? identityWithoutVocabulary()
     var batching = Fingerprint()
     batching.update("chanter batching 1")

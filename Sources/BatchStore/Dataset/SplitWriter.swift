@@ -8,78 +8,77 @@ final class SplitWriter {
   private let segmentBytes: Int
   private let spool: File
   private let nextUses: NextUsePass
-  private let encoder = BatchEncoder()
-  private let raw = GrowableBuffer<UInt8>()
-  private let packed = GrowableBuffer<UInt8>()
+  private struct SpooledBody {
+    var offset: Int
+    var packedBytes: UInt32
+    var rawBytes: UInt32
+    var samples: UInt32
+  }
+
+  private let bodies = GrowableBuffer<SpooledBody>()
+  private var end = 0
   private var fingerprint = Fingerprint()
   private var summary = SplitManifest()
   private var labelSum = 0.0
-  private static let spoolHeaderBytes = 16
 
-  init(output: PendingOutput, header: SegmentHeader, segmentBytes: Int) throws {
+  init(
+    output: PendingOutput, header: SegmentHeader, tables: [TableLayout], segmentBytes: Int,
+    rowsPerPartition: Int
+  ) throws {
     self.output = output
     self.header = header
     self.segmentBytes = segmentBytes
     spool = try File(temporaryIn: output.directory)
-    nextUses = try NextUsePass(directory: output.directory)
+    nextUses = try NextUsePass(
+      directory: output.directory, tables: tables, rowsPerPartition: rowsPerPartition)
   }
 
   var batches: Int { summary.batches }
 
-  func append(_ batch: Batch) throws {
+  /// Takes the next batch, which was built in `slot`.
+  func append(_ slot: BatchSlot) throws {
     guard summary.samples == summary.batches * header.batchSize, summary.batches < Int(UInt32.max) else {
       throw ChanterError(.broken, "a batch follows the last, partial one of its split")
     }
-    raw.removeAll()
-    encoder.appendBody(batch, to: raw)
+    let batch = slot.batch
     fingerprint.update(UInt64(batch.sampleCount))
-    fingerprint.update(raw.bytes)
+    fingerprint.update(slot.raw.bytes)
     try nextUses.append(batch.keys.base, count: batch.uniqueCount)
-    packed.removeAll()
-    _ = packed.extend(by: Self.spoolHeaderBytes)
-    let length = try LZ4Frame.compress(raw.bytes, into: packed)
-    let head = UnsafeMutableRawPointer(packed.base).assumingMemoryBound(to: UInt32.self)
-    head[0] = UInt32(length)
-    head[1] = UInt32(raw.count)
-    head[2] = UInt32(batch.sampleCount)
-    head[3] = UInt32(batch.uniqueCount)
-    try spool.write(packed.bytes)
+    try spool.write(slot.packed.bytes)
+    bodies.append(
+      SpooledBody(
+        offset: end, packedBytes: UInt32(slot.packed.count), rawBytes: UInt32(slot.raw.count),
+        samples: UInt32(batch.sampleCount)))
+    end += slot.packed.count
     for sample in 0..<batch.sampleCount { labelSum += Double(batch.labels.base[sample]) }
     summary.samples += batch.sampleCount
     summary.batches += 1
     summary.maximumUniqueRows = max(summary.maximumUniqueRows, batch.uniqueCount)
   }
 
-  /// Writes the segments.
-  /// - Parameter progress: called after each batch with the number of batches written.
+  /// Writes the segments, a group of batches at a time.
+  /// - Parameter progress: called after each group with the number of batches written.
   /// - Returns: the split's part of the manifest, and the fingerprint of its content.
-  func finish(progress: (Int) throws -> Void) throws -> (SplitManifest, content: String) {
+  func finish(
+    _ slots: [BatchSlot], on pool: WorkerPool, progress: (Int) throws -> Void
+  ) throws -> (SplitManifest, content: String) {
     summary.largestUnions = try nextUses.solve()
     summary.labelMean = summary.samples == 0 ? 0 : labelSum / Double(summary.samples)
     let segments = SegmentWriter(output: output, header: header, segmentBytes: segmentBytes)
-    let lz4 = try LZ4Decoder()
-    let codes = GrowableBuffer<UInt16>()
-    let flags = GrowableBuffer<UInt8>()
-    var offset = 0
-    for batch in 0..<summary.batches {
-      packed.removeAll()
-      let start = packed.extend(by: Self.spoolHeaderBytes)
-      try spool.read(at: offset, into: start, count: Self.spoolHeaderBytes)
-      let head = UnsafeRawPointer(start).assumingMemoryBound(to: UInt32.self)
-      let (length, rawCount, samples, unique) = (Int(head[0]), Int(head[1]), Int(head[2]), Int(head[3]))
-      offset += Self.spoolHeaderBytes
-      packed.removeAll()
-      try spool.read(at: offset, into: packed.extend(by: length), count: length)
-      offset += length
-      raw.removeAll()
-      let target = UnsafeMutableRawBufferPointer(start: raw.extend(by: rawCount), count: rawCount)
-      if let problem = lz4.decode(packed.bytes, into: target) {
-        throw ChanterError(.corrupt, "the temporary file reads back wrong (\(problem))", path: spool.path)
+    for first in stride(from: 0, to: summary.batches, by: slots.count) {
+      let count = min(slots.count, summary.batches - first)
+      for slot in slots[..<count] { try nextUses.next(nextUse: slot.codes, firstTouch: slot.flags) }
+      try BatchSlot.run(slots, count, on: pool) { task, slot, _ in
+        let body = bodies.base[first + task]
+        try read(body, slot)
+        try slot.finish(index: first + task, sampleCount: Int(body.samples))
       }
-      try nextUses.next(nextUse: codes, firstTouch: flags)
-      encoder.appendHints(nextUse: codes.base, firstTouch: flags.base, count: unique, to: raw)
-      try segments.append(raw.bytes, sampleCount: samples, uniqueCount: unique)
-      try progress(batch + 1)
+      for (slot, number) in zip(slots, first..<first + count) {
+        try segments.append(
+          slot.packed.bytes, rawBytes: slot.raw.count, sampleCount: Int(bodies.base[number].samples),
+          uniqueCount: slot.codes.count)
+      }
+      try progress(first + count)
     }
     try segments.finish()
     summary.segments = segments.segments
@@ -88,5 +87,16 @@ final class SplitWriter {
     summary.maximumRawBytes = segments.maximumRawBytes
     summary.maximumCompressedBytes = segments.maximumCompressedBytes
     return (summary, fingerprint.hex)
+  }
+
+  private func read(_ body: SpooledBody, _ slot: BatchSlot) throws {
+    let (packedBytes, rawBytes) = (Int(body.packedBytes), Int(body.rawBytes))
+    slot.packed.removeAll()
+    try spool.read(at: body.offset, into: slot.packed.extend(by: packedBytes), count: packedBytes)
+    slot.raw.removeAll()
+    let target = UnsafeMutableRawBufferPointer(start: slot.raw.extend(by: rawBytes), count: rawBytes)
+    if let problem = slot.lz4.decode(slot.packed.bytes, into: target) {
+      throw ChanterError(.corrupt, "the temporary file reads back wrong (\(problem))", path: spool.path)
+    }
   }
 }

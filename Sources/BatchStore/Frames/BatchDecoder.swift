@@ -46,7 +46,7 @@ package struct BatchDecoder {
       else { throw cursor.corrupt("table \(table) of the batch has impossible counts") }
       try decodeRows(&cursor, table: table, start: start, count: count, planes: Int(planes), batch)
       let source = try cursor.take(Int(inversePlanes) * sampleCount)
-      let largest = unpack(
+      let largest = BytePlanes.read(
         source, planes: Int(inversePlanes), count: sampleCount, plus: UInt32(start),
         into: batch.inverse.base + table * sampleCount)
       guard largest < max(1, count) else {
@@ -70,19 +70,8 @@ package struct BatchDecoder {
 
   private func decodeDense(_ cursor: inout ByteCursor, _ samples: Int, _ batch: Batch) throws {
     let columns = batch.layout.denseCount
-    let source = try cursor.take(4 * samples * columns).assumingMemoryBound(to: UInt8.self)
-    for column in 0..<columns {
-      let plane0 = source + 4 * samples * column
-      let plane1 = plane0 + samples
-      let plane2 = plane1 + samples
-      let plane3 = plane2 + samples
-      let out = batch.dense.base + column
-      for sample in 0..<samples {
-        let low = UInt32(plane0[sample]) | UInt32(plane1[sample]) << 8
-        let high = UInt32(plane2[sample]) | UInt32(plane3[sample]) << 8
-        out[sample &* columns] = Float(bitPattern: low | high << 16)
-      }
-    }
+    BytePlanes.read(
+      try cursor.take(4 * samples * columns), rows: samples, columns: columns, into: batch.dense.base)
   }
 
   private func decodeRows(
@@ -90,7 +79,7 @@ package struct BatchDecoder {
   ) throws {
     let source = try cursor.take(planes * count)
     let delta = deltas.base
-    _ = unpack(source, planes: planes, count: count, plus: 0, into: delta)
+    _ = BytePlanes.read(source, planes: planes, count: count, plus: 0, into: delta)
     let keys = batch.keys.base + start
     let base = RowKey(table: table, row: 0)
     var row: UInt64 = 0
@@ -122,38 +111,5 @@ package struct BatchDecoder {
       let high = source + count
       for position in 0..<count { nextUse[position] = UInt16(source[position]) | UInt16(high[position]) << 8 }
     }
-  }
-
-  /// Puts byte planes together, adds `base` to each value, and returns the largest value before the addition.
-  private func unpack(
-    _ source: UnsafeRawPointer, planes: Int, count: Int, plus base: UInt32,
-    into target: UnsafeMutablePointer<UInt32>
-  ) -> UInt32 {
-    let plane0 = source.assumingMemoryBound(to: UInt8.self)
-    var largest: UInt32 = 0
-    switch planes {
-    case 0: target.update(repeating: base, count: count)
-    case 1:
-      for index in 0..<count {
-        let value = UInt32(plane0[index])
-        largest = max(largest, value)
-        target[index] = value &+ base
-      }
-    case 2:
-      let plane1 = plane0 + count
-      for index in 0..<count {
-        let value = UInt32(plane0[index]) | UInt32(plane1[index]) << 8
-        largest = max(largest, value)
-        target[index] = value &+ base
-      }
-    default:
-      for index in 0..<count {
-        var value: UInt32 = 0
-        for plane in 0..<planes { value |= UInt32(plane0[plane &* count &+ index]) << UInt32(8 &* plane) }
-        largest = max(largest, value)
-        target[index] = value &+ base
-      }
-    }
-    return largest
   }
 }

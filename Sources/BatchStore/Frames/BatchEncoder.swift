@@ -36,15 +36,15 @@ struct BatchEncoder {
     let bits = target.extend(by: FrameShape.bitBytes(samples))
     bits.initialize(repeating: 0, count: FrameShape.bitBytes(samples))
     for sample in 0..<samples where labels[sample] != 0 { bits[sample >> 3] |= 1 << UInt8(sample & 7) }
-    appendDense(batch, to: target)
+    BytePlanes.append(batch.dense.base, rows: samples, columns: batch.layout.denseCount, to: target)
     for table in 0..<tables {
       let start = Int(offsets[table])
       let header = headers + table * FrameShape.tableHeaderBytes
       let deltaPlanes = Int(target.base[header + 4])
       let inversePlanes = Int(target.base[header + 5])
-      appendPlanes(
+      BytePlanes.append(
         delta + start, count: Int(offsets[table + 1]) - start, minus: 0, planes: deltaPlanes, to: target)
-      appendPlanes(
+      BytePlanes.append(
         batch.inverse.base + table * samples, count: samples, minus: offsets[table],
         planes: inversePlanes, to: target)
     }
@@ -66,34 +66,6 @@ struct BatchEncoder {
       let out = target.extend(by: count)
       for position in 0..<count {
         out[position] = UInt8(truncatingIfNeeded: nextUse[position] >> UInt16(8 * plane))
-      }
-    }
-  }
-
-  private func appendPlanes(
-    _ values: UnsafePointer<UInt32>, count: Int, minus base: UInt32, planes: Int,
-    to target: GrowableBuffer<UInt8>
-  ) {
-    for plane in 0..<planes {
-      let out = target.extend(by: count)
-      let shift = UInt32(8 * plane)
-      for index in 0..<count { out[index] = UInt8(truncatingIfNeeded: (values[index] &- base) >> shift) }
-    }
-  }
-
-  /// Column after column, each as four byte planes: equal bytes come to lie together.
-  private func appendDense(_ batch: Batch, to target: GrowableBuffer<UInt8>) {
-    let samples = batch.sampleCount
-    let columns = batch.layout.denseCount
-    let dense = batch.dense.base
-    for column in 0..<columns {
-      let out = target.extend(by: 4 * samples)
-      for sample in 0..<samples {
-        let bits = dense[sample * columns + column].bitPattern
-        out[sample] = UInt8(truncatingIfNeeded: bits)
-        out[samples + sample] = UInt8(truncatingIfNeeded: bits >> 8)
-        out[2 * samples + sample] = UInt8(truncatingIfNeeded: bits >> 16)
-        out[3 * samples + sample] = UInt8(truncatingIfNeeded: bits >> 24)
       }
     }
   }

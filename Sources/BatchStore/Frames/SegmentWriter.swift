@@ -25,31 +25,41 @@ final class SegmentWriter {
     self.segmentBytes = segmentBytes
   }
 
-  /// Appends the next batch of the split, of which `raw` is the body with the hints.
-  func append(_ raw: UnsafeRawBufferPointer, sampleCount: Int, uniqueCount: Int) throws {
-    if file == nil { try begin() }
-    guard let file else { return }
-    buffer.removeAll()
-    _ = buffer.extend(by: SegmentFormat.frameHeaderBytes)
-    let compressed = try LZ4Frame.compress(raw, into: buffer)
+  /// The frame of one batch, of which `raw` is the body with the hints, written to `target` in place of what it held.
+  static func frame(
+    _ raw: UnsafeRawBufferPointer, batch: Int, sampleCount: Int, uniqueCount: Int,
+    into target: GrowableBuffer<UInt8>
+  ) throws {
+    target.removeAll()
+    _ = target.extend(by: SegmentFormat.frameHeaderBytes)
+    let compressed = try LZ4Frame.compress(raw, into: target)
     let frame = FrameHeader(
-      batch: batches, sampleCount: sampleCount, uniqueCount: uniqueCount, rawBytes: raw.count,
+      batch: batch, sampleCount: sampleCount, uniqueCount: uniqueCount, rawBytes: raw.count,
       compressedBytes: compressed)
     let head = GrowableBuffer<UInt8>(capacity: SegmentFormat.frameHeaderBytes)
     frame.write(to: head)
-    UnsafeMutableRawPointer(buffer.base).copyMemory(
+    UnsafeMutableRawPointer(target.base).copyMemory(
       from: head.base, byteCount: SegmentFormat.frameHeaderBytes)
-    try file.write(buffer.bytes)
+  }
+
+  /// Appends the frame of the next batch of the split, made of `rawBytes` bytes.
+  func append(
+    _ frame: UnsafeRawBufferPointer, rawBytes: Int, sampleCount: Int, uniqueCount: Int
+  ) throws {
+    if file == nil { try begin() }
+    guard let file else { return }
+    try file.write(frame)
     index.append(integer: UInt64(offset))
-    index.append(integer: UInt32(buffer.count))
-    index.append(integer: UInt32(raw.count))
+    index.append(integer: UInt32(frame.count))
+    index.append(integer: UInt32(rawBytes))
     index.append(integer: UInt32(sampleCount))
     index.append(integer: UInt32(uniqueCount))
-    offset += buffer.count
+    let compressed = frame.count - SegmentFormat.frameHeaderBytes
+    offset += frame.count
     batches += 1
-    rawBytes += raw.count
+    self.rawBytes += rawBytes
     compressedBytes += compressed
-    maximumRawBytes = max(maximumRawBytes, raw.count)
+    maximumRawBytes = max(maximumRawBytes, rawBytes)
     maximumCompressedBytes = max(maximumCompressedBytes, compressed)
     if offset >= segmentBytes { try end() }
   }

@@ -1,88 +1,171 @@
 import Primitives
 
+#if canImport(Glibc)
+  import Glibc
+#else
+  import Musl
+#endif
+
 /// Finds, for every use of a row in a trace, the distance to its next use, and the largest unions of windows.
 ///
-/// Three phases: `append` every batch in order, `solve` once, `next` for every batch in order again. A form that
-/// partitions the rows to disk would keep these three. This one holds 4 bytes and a `RowNumbering` entry by distinct
-/// row, and 108 bytes by batch; what it needs by use goes to a temporary file, 4 bytes each.
+/// Three phases: `append` every batch in order, `solve` once, `next` for every batch in order again. The rows of all
+/// tables are counted through and cut into partitions; each has a temporary file of its uses, 4 bytes each, and is
+/// solved alone. Memory: 4 bytes by row of one partition that is used, 4 bytes by batch and partition, and 104 by batch.
 final class NextUsePass {
-  private let numbering = RowNumbering()
-  /// By row: first its first use; while solving, the earliest use that was met going backwards.
-  private let use = GrowableBuffer<UInt32>()
-  private let counts = GrowableBuffer<UInt32>()
-  private let spool: File
-  private let buffer = GrowableBuffer<UInt32>()
-  private var uses = 0
+  /// Where the rows of each table start in the common count.
+  private let tableStarts: [Int]
+  private let rowsPerPartition: Int
+  private let partitions: [NextUsePartition]
+  private var batches = 0
   private var nextBatch = 0
-  private var nextUse = 0
 
-  /// - Parameter directory: where the temporary file lies, on a disk with room for 4 bytes a use.
-  init(directory: String) throws {
-    spool = try File(temporaryIn: directory)
+  /// - Parameters:
+  ///   - directory: where the temporary files lie, on a disk with room for 4 bytes a use.
+  ///   - rowsPerPartition: 1 to 2^30.
+  init(directory: String, tables: [TableLayout], rowsPerPartition: Int) throws {
+    precondition((1...1 << 30).contains(rowsPerPartition))
+    var starts: [Int] = []
+    var total = 0
+    for table in tables {
+      starts.append(total)
+      total += Int(table.rows)
+    }
+    tableStarts = starts
+    self.rowsPerPartition = rowsPerPartition
+    partitions = try stride(from: 0, to: total, by: rowsPerPartition).map {
+      try NextUsePartition(directory: directory, firstRow: $0, rows: min(rowsPerPartition, total - $0))
+    }
   }
 
-  /// Takes the unique rows of the next batch.
+  /// Takes the unique rows of the next batch, ascending; each lies below the rows of its table.
   func append(_ keys: UnsafePointer<RowKey>, count: Int) throws {
-    let batch = UInt32(counts.count)
-    guard numbering.count + count < 1 << 31 else {
-      throw ChanterError(.unsupported, "the trace uses more than 2^31 distinct rows")
+    for partition in partitions { partition.beginBatch() }
+    var position = 0
+    while position < count {
+      let partition = partitions[number(of: keys[position]) / rowsPerPartition]
+      position = try partition.append(keys, from: position, to: count) { number(of: $0) }
     }
-    buffer.removeAll()
-    let numbers = buffer.extend(by: count)
-    for position in 0..<count {
-      let known = numbering.count
-      let number = numbering.number(of: keys[position])
-      let isFirst = numbering.count > known
-      if isFirst { use.append(batch) }
-      // The lowest bit carries the first-touch flag through the file.
-      numbers[position] = number << 1 | (isFirst ? 1 : 0)
-    }
-    try spool.write(buffer.bytes, at: 4 * uses)
-    uses += count
-    counts.append(UInt32(count))
+    batches += 1
   }
 
-  /// Goes through the trace backwards and replaces each row number in the file by its next use.
+  @inline(__always)
+  private func number(of key: RowKey) -> Int { tableStarts[key.table] + Int(key.row) }
+
+  /// Replaces each use in the files by its next use.
   /// - Returns: the largest union of unique rows for windows of 1, 2, 4, … batches.
   func solve() throws -> [Int] {
-    let batches = counts.count
     var unions = WindowUnions(batches: batches)
-    var end = uses
-    for batch in (0..<batches).reversed() {
-      let count = Int(counts.base[batch])
-      end -= count
-      try load(count, at: end)
-      let values = buffer.base
-      let latest = use.base
-      for position in 0..<count {
-        let row = Int(values[position] >> 1)
-        let met = Int(latest[row])
-        // Nothing later was met: the row is next used by its first batch, an epoch on.
-        let distance = met <= batch ? met + batches - batch : met - batch
-        unions.count(distance: distance)
-        latest[row] = UInt32(batch)
-        values[position] = UInt32(NextUse.encode(distance: distance)) << 1 | (values[position] & 1)
-      }
-      unions.endBatch(batch)
-      try spool.write(buffer.bytes, at: 4 * end)
-    }
+    for partition in partitions { try partition.solve(&unions) }
     return unions.largest()
   }
 
   /// Gives the hints of the next batch, after `solve`.
   func next(nextUse codes: GrowableBuffer<UInt16>, firstTouch: GrowableBuffer<UInt8>) throws {
-    let count = Int(counts.base[nextBatch])
-    try load(count, at: nextUse)
-    nextBatch += 1
-    nextUse += count
     codes.removeAll()
     firstTouch.removeAll()
+    // Keys ascend within a batch, and so do the partitions.
+    for partition in partitions { try partition.next(nextBatch, nextUse: codes, firstTouch: firstTouch) }
+    nextBatch += 1
+  }
+}
+
+/// The uses of one range of rows.
+final class NextUsePartition {
+  private let firstRow: Int
+  private let rows: Int
+  private let spool: File
+  /// Uses by batch.
+  private let counts = GrowableBuffer<UInt32>()
+  private let buffer = GrowableBuffer<UInt32>()
+  private var uses = 0
+  private var nextUse = 0
+
+  init(directory: String, firstRow: Int, rows: Int) throws {
+    self.firstRow = firstRow
+    self.rows = rows
+    spool = try File(temporaryIn: directory)
+  }
+
+  func beginBatch() { counts.append(0) }
+
+  /// Takes the keys from `start` on that lie in this partition.
+  /// - Returns: the position of the first that does not.
+  func append(
+    _ keys: UnsafePointer<RowKey>, from start: Int, to end: Int, _ number: (RowKey) -> Int
+  ) throws -> Int {
+    buffer.removeAll()
+    let values = buffer.extend(by: end - start)
+    var position = start
+    while position < end {
+      let row = number(keys[position]) - firstRow
+      if row >= rows { break }
+      // The lowest bit will carry the first-touch flag.
+      values[position - start] = UInt32(truncatingIfNeeded: row) << 1
+      position += 1
+    }
+    buffer.truncate(to: position - start)
+    try spool.write(buffer.bytes, at: 4 * uses)
+    uses += buffer.count
+    counts.base[counts.count - 1] = UInt32(buffer.count)
+    return position
+  }
+
+  /// Goes through the uses forwards for the first of each row, then backwards for the next ones.
+  func solve(_ unions: inout WindowUnions) throws {
+    let batches = counts.count
+    if uses == 0 { return }
+    // By row: its first batch, then the earliest that was met going backwards, plus 1. Zeroed by the system, so that
+    // ranges of a table that are never used cost nothing.
+    guard let memory = calloc(rows, MemoryLayout<UInt32>.stride) else {
+      throw ChanterError(.budget, "no memory for \(rows) rows; close other programs")
+    }
+    defer { free(memory) }
+    let latest = memory.assumingMemoryBound(to: UInt32.self)
+    var end = 0
+    for batch in 0..<batches {
+      let count = Int(counts.base[batch])
+      try load(count, at: end)
+      let values = buffer.base
+      for position in 0..<count {
+        let row = Int(values[position] >> 1)
+        if latest[row] == 0 {
+          latest[row] = UInt32(batch + 1)
+          values[position] |= 1
+        }
+      }
+      try spool.write(buffer.bytes, at: 4 * end)
+      end += count
+    }
+    for batch in (0..<batches).reversed() {
+      let count = Int(counts.base[batch])
+      end -= count
+      try load(count, at: end)
+      let values = buffer.base
+      for position in 0..<count {
+        let row = Int(values[position] >> 1)
+        let met = Int(latest[row]) - 1
+        // Nothing later was met: the row is next used by its first batch, an epoch on.
+        let distance = met <= batch ? met + batches - batch : met - batch
+        unions.count(distance: distance)
+        latest[row] = UInt32(batch + 1)
+        values[position] = UInt32(NextUse.encode(distance: distance)) << 1 | (values[position] & 1)
+      }
+      unions.endBatch(batch)
+      try spool.write(buffer.bytes, at: 4 * end)
+    }
+  }
+
+  /// Appends the hints of a batch; batches come in order.
+  func next(_ batch: Int, nextUse codes: GrowableBuffer<UInt16>, firstTouch: GrowableBuffer<UInt8>) throws {
+    let count = Int(counts.base[batch])
+    try load(count, at: nextUse)
+    nextUse += count
+    let values = buffer.base
     let code = codes.extend(by: count)
     let flag = firstTouch.extend(by: count)
     for position in 0..<count {
-      let value = buffer.base[position]
-      code[position] = UInt16(truncatingIfNeeded: value >> 1)
-      flag[position] = UInt8(truncatingIfNeeded: value & 1)
+      code[position] = UInt16(truncatingIfNeeded: values[position] >> 1)
+      flag[position] = UInt8(truncatingIfNeeded: values[position] & 1)
     }
   }
 

@@ -1,4 +1,32 @@
+import CSupport
 import Primitives
+
+#if canImport(Glibc)
+  import Glibc
+#else
+  import Musl
+#endif
+
+/// One categorical column of parsed text: value i lies at `text + starts[i]`, and 0 bytes are the empty value.
+public struct ValueColumn {
+  public let text: UnsafePointer<UInt8>
+  public let starts: UnsafePointer<UInt32>
+  public let lengths: UnsafePointer<UInt16>
+  /// `Fingerprint.short` of each value.
+  public let hashes: UnsafePointer<UInt64>
+  public let count: Int
+
+  public init(
+    text: UnsafePointer<UInt8>, starts: UnsafePointer<UInt32>, lengths: UnsafePointer<UInt16>,
+    hashes: UnsafePointer<UInt64>, count: Int
+  ) {
+    self.text = text
+    self.starts = starts
+    self.lengths = lengths
+    self.hashes = hashes
+    self.count = count
+  }
+}
 
 /// Numbers distinct byte strings in order of first appearance. Exact: values are compared byte by byte, so two never
 /// share a number, whatever their hashes.
@@ -41,7 +69,57 @@ public final class ValueTable {
 
   /// The number of `value`; a new one gets the next, which is `count` before the call.
   public func intern(_ value: UnsafeRawBufferPointer) -> Int {
-    let hash = Fingerprint.short(value)
+    intern(value, hash: Fingerprint.short(value))
+  }
+
+  /// Numbers a whole column: the row of value i is its number + 2, or `Vocabulary.emptyRow`.
+  public func intern(_ column: ValueColumn, into rows: UnsafeMutablePointer<UInt32>) {
+    let (text, starts, lengths, hashes) = (column.text, column.starts, column.lengths, column.hashes)
+    var start = 0
+    while start < column.count {
+      let end = min(start + Self.lookAhead, column.count)
+      if count >= Self.leastToPrefetch { prefetch(hashes, start..<end) }
+      for position in start..<end {
+        let length = Int(lengths[position])
+        if length == 0 {
+          rows[position] = Vocabulary.emptyRow
+          continue
+        }
+        let value = UnsafeRawBufferPointer(start: text + Int(starts[position]), count: length)
+        rows[position] = UInt32(
+          truncatingIfNeeded: intern(value, hash: hashes[position]) + Vocabulary.reservedRows)
+      }
+      start = end
+    }
+  }
+
+  /// Values whose memory is asked for before the first of them is looked at.
+  private static let lookAhead = 32
+  /// A table with fewer values lies in the cache anyway.
+  private static let leastToPrefetch = 1 << 14
+
+  /// Asks for the slots of some values, then for what the slots point to: a large table costs three cache misses a
+  /// value, which here overlap.
+  private func prefetch(_ hashes: UnsafePointer<UInt64>, _ range: Range<Int>) {
+    let slots = slots
+    let mask = mask
+    for position in range { chanter_prefetch(slots + (Int(truncatingIfNeeded: hashes[position]) & mask)) }
+    let offsets = offsets.base
+    for position in range {
+      let entry = slots[Int(truncatingIfNeeded: hashes[position]) & mask]
+      if entry >> 32 == hashes[position] >> 32 { chanter_prefetch(offsets + Int(entry & 0xFFFF_FFFF)) }
+    }
+    let bytes = bytes.base
+    for position in range {
+      let entry = slots[Int(truncatingIfNeeded: hashes[position]) & mask]
+      if entry != 0, entry >> 32 == hashes[position] >> 32 {
+        chanter_prefetch(bytes + Int(offsets[Int(entry & 0xFFFF_FFFF) - 1]))
+      }
+    }
+  }
+
+  @inline(__always)
+  private func intern(_ value: UnsafeRawBufferPointer, hash: UInt64) -> Int {
     let slot = probe(value, hash)
     if slots[slot] != 0 { return Int(slots[slot] & 0xFFFF_FFFF) - 1 }
     precondition(count < Int(UInt32.max) - 1, "a table holds at most 2^32 - 2 values")
@@ -54,6 +132,7 @@ public final class ValueTable {
   }
 
   /// The slot that holds `value`, or the empty one where it belongs.
+  @inline(__always)
   private func probe(_ value: UnsafeRawBufferPointer, _ hash: UInt64) -> Int {
     let slots = slots
     let mask = mask
@@ -66,12 +145,18 @@ public final class ValueTable {
     }
   }
 
+  @inline(__always)
   private func equals(_ number: Int, _ value: UnsafeRawBufferPointer) -> Bool {
     let start = Int(offsets.base[number])
     guard Int(offsets.base[number + 1]) - start == value.count else { return false }
-    let stored = bytes.base + start
-    for index in 0..<value.count where stored[index] != value[index] { return false }
-    return true
+    let stored = UnsafeRawPointer(bytes.base + start)
+    guard let given = value.baseAddress else { return true }
+    if value.count < 8 || value.count > 16 { return memcmp(stored, given, value.count) == 0 }
+    // Two loads that may overlap cover 8 to 16 bytes, the usual length.
+    let last = value.count - 8
+    return stored.loadUnaligned(as: UInt64.self) == given.loadUnaligned(as: UInt64.self)
+      && stored.loadUnaligned(fromByteOffset: last, as: UInt64.self)
+        == given.loadUnaligned(fromByteOffset: last, as: UInt64.self)
   }
 
   private func grow() {

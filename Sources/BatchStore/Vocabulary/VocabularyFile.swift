@@ -36,6 +36,8 @@ public enum VocabularyFile {
 /// The identity of a vocabulary, fed in the order of the file.
 struct VocabularyIdentity: ~Copyable {
   private var fingerprint = Fingerprint()
+  /// What is to be fed next: one call for many values, since a call costs as much as a value.
+  private let pending = GrowableBuffer<UInt8>(capacity: VocabularyFile.blockBytes)
 
   init(parent: String?) {
     fingerprint.update("chanter vocabulary 1")
@@ -43,15 +45,27 @@ struct VocabularyIdentity: ~Copyable {
   }
 
   mutating func beginTable(_ table: TableLayout) {
-    fingerprint.update(UInt64(table.name.utf8.count))
-    fingerprint.update(table.name)
-    fingerprint.update(UInt64(table.rows))
+    var name = table.name
+    pending.append(integer: UInt64(name.utf8.count))
+    name.withUTF8 { pending.append(bytes: UnsafeRawBufferPointer($0)) }
+    pending.append(integer: UInt64(table.rows))
   }
 
   mutating func add(_ value: UnsafeRawBufferPointer) {
-    fingerprint.update(UInt64(value.count))
-    fingerprint.update(value)
+    pending.append(integer: UInt64(value.count))
+    pending.append(bytes: value)
+    if pending.count >= VocabularyFile.blockBytes { flush() }
   }
 
-  var hex: String { fingerprint.hex }
+  private mutating func flush() {
+    fingerprint.update(pending.bytes)
+    pending.removeAll()
+  }
+
+  var hex: String {
+    mutating get {
+      flush()
+      return fingerprint.hex
+    }
+  }
 }

@@ -73,9 +73,10 @@ final class LineReader {
     return UnsafeRawBufferPointer(start: buffer.base + start, count: stop - start)
   }
 
+  static let tooLongMessage =
+    "the line is longer than \(maximumLineBytes) bytes; is this a tab-separated log?"
+
   private func tooLong() -> ChanterError {
-    ChanterError(
-      .badInput, "the line is longer than \(Self.maximumLineBytes) bytes; is this a tab-separated log?",
-      path: path, line: line)
+    ChanterError(.badInput, Self.tooLongMessage, path: path, line: line)
   }
 }

@@ -1,0 +1,153 @@
+import BatchStore
+import Primitives
+
+#if canImport(Glibc)
+  import Glibc
+#else
+  import Musl
+#endif
+
+/// Reads the inputs once: numbers their values and leaves the samples in a temporary file.
+///
+/// Rounds of blocks: the blocks of a round are parsed side by side; then the tables are numbered side by side, each
+/// going through the blocks in order, so that a number does not depend on the threads.
+final class LogReading {
+  private static let blocksPerThread = 4
+
+  let spool: SampleSpool
+  let counters: [ValueCounter]
+  private(set) var skipped = SkippedLines()
+  private let options: PreprocessOptions
+  private let pool: WorkerPool
+  private let parser = CriteoParser(labelIsOptional: false)
+  /// Bytes of all inputs, 0 if one has no size.
+  private let totalBytes: Int
+  /// Lines so far of the input that is read.
+  private var lines = 0
+  private var chunks: [SampleBatch] = []
+  private var fullChunks = 0
+
+  /// - Parameter directory: where the temporary file lies.
+  init(_ options: PreprocessOptions, directory: String, pool: WorkerPool) throws {
+    self.options = options
+    self.pool = pool
+    counters = CriteoLayout.tableNames.map { _ in ValueCounter() }
+    spool = try SampleSpool(
+      directory: directory, tableCount: CriteoLayout.categoryCount,
+      denseCount: CriteoLayout.integerCount, chunkSamples: options.batchSize)
+    var bytes = 0
+    // A missing file is told now, not after the first has been read.
+    for name in options.inputs where name != "-" { bytes += try File(reading: name).size() }
+    totalBytes = options.inputs.contains("-") ? 0 : bytes
+  }
+
+  func run(_ progress: (PreprocessProgress) throws -> Void) throws {
+    let roundSize = Self.blocksPerThread * pool.threadCount
+    let reader = try TextReader(options.inputs, blocks: 2 * roundSize)
+    defer { reader.stop() }
+    var round: [TextBlock] = []
+    while true {
+      round.removeAll(keepingCapacity: true)
+      while round.count < roundSize, let block = try reader.next() { round.append(block) }
+      guard let last = round.last else { break }
+      pool.run(round.count) { task, _ in parser.parse(round[task]) }
+      for block in round { try check(block) }
+      pool.run(counters.count) { table, _ in
+        for block in round {
+          counters[table].add(
+            block.column(table), rows: block.samples.rows.base + table * block.samples.capacity)
+        }
+      }
+      for block in round { collect(block.samples) }
+      try store(fullChunks)
+      let done = spool.sampleCount
+      let estimate = totalBytes == 0 ? 0 : Double(done) * Double(totalBytes) / Double(max(1, last.readBytes))
+      try progress(PreprocessProgress(phase: .reading, done: done, total: max(done, Int(estimate))))
+      for block in round { try reader.giveBack(block) }
+    }
+    try store(chunks.count { $0.sampleCount > 0 })
+    if spool.sampleCount == 0, let first = skipped.first.first {
+      throw ChanterError(
+        .badInput, "every line is bad; the first: \(first.message)", path: first.path, line: first.line)
+    }
+  }
+
+  /// Takes back what the samples from `first` on added to the counts: they are held out.
+  func forget(from first: Int) throws {
+    let size = spool.chunkSamples
+    let targets = (0..<2 * pool.threadCount).map { _ in
+      SampleBatch(
+        tableCount: CriteoLayout.categoryCount, denseCount: CriteoLayout.integerCount, capacity: size)
+    }
+    let readers = try (0..<pool.threadCount).map { _ in try SampleSpoolReader(spool) }
+    for start in stride(from: first, to: spool.sampleCount, by: size * targets.count) {
+      let count = min(targets.count, (spool.sampleCount - start + size - 1) / size)
+      var failures = [(any Error)?](repeating: nil, count: count)
+      failures.withUnsafeMutableBufferPointer { failures in
+        pool.run(count) { task, worker in
+          let from = start + task * size
+          do {
+            try readers[worker].read(from..<min(from + size, spool.sampleCount), into: targets[task])
+          } catch {
+            failures[task] = error
+          }
+        }
+      }
+      for case let failure? in failures { throw failure }
+      pool.run(counters.count) { table, _ in
+        for samples in targets[..<count] {
+          counters[table].remove(
+            samples.rows.base + table * samples.capacity, count: samples.sampleCount)
+        }
+      }
+    }
+  }
+
+  /// Counts the lines and sees to the bad ones.
+  private func check(_ block: TextBlock) throws {
+    let name = options.inputs[block.input]
+    if !block.problems.isEmpty {
+      if case .skip(let limit) = options.badLines {
+        skipped.add(block.problems, path: name, after: lines)
+        if skipped.count > limit, let first = skipped.first.first {
+          throw ChanterError(
+            .badInput, "more than \(limit) lines are bad; the first: \(first.message)", path: first.path,
+            line: first.line)
+        }
+      } else if let first = block.problems.errors(path: name, after: lines).first {
+        throw first
+      }
+    }
+    lines += block.lines
+    guard block.isLast else { return }
+    if lines == 0 {
+      throw ChanterError(.badInput, "the file is empty; give a log with at least one line", path: name)
+    }
+    lines = 0
+  }
+
+  /// Cuts samples into chunks of equal size.
+  private func collect(_ samples: SampleBatch) {
+    var next = 0
+    while next < samples.sampleCount {
+      if fullChunks == chunks.count {
+        chunks.append(
+          SampleBatch(
+            tableCount: samples.tableCount, denseCount: samples.denseCount, capacity: spool.chunkSamples))
+      }
+      let chunk = chunks[fullChunks]
+      let end = min(samples.sampleCount, next + chunk.capacity - chunk.sampleCount)
+      chunk.append(samples, next..<end)
+      next = end
+      if chunk.sampleCount == chunk.capacity { fullChunks += 1 }
+    }
+  }
+
+  /// Writes the first `count` chunks and keeps the one that is being filled.
+  private func store(_ count: Int) throws {
+    try spool.append(chunks[..<count], pool)
+    for chunk in chunks[..<count] { chunk.sampleCount = 0 }
+    if count < chunks.count { chunks.swapAt(0, count) }
+    fullChunks = 0
+  }
+}

@@ -1,0 +1,111 @@
+public import BatchStore
+import Foundation
+public import Primitives
+
+/// What `preprocess` does.
+public struct PreprocessOptions: Sendable {
+  /// Criteo TSV files in the order of their samples; `-` is standard input.
+  public var inputs: [String]
+  /// The dataset to make; must not exist.
+  public var output: String
+  /// Samples of a batch, 1 to 65,536.
+  public var batchSize = 2048
+  /// Share of all samples, taken from the end, that is held out: at least 0, below 1.
+  public var holdout = 0.1
+  /// A value seen fewer times in training than this shares row 0 with the unseen ones; at least 1.
+  public var minimumCount = 1
+  /// What happens at a bad line.
+  public var badLines = BadLines.stop
+  /// Threads that parse, number and encode; the result does not depend on it. One more reads.
+  public var threads = ProcessInfo.processInfo.activeProcessorCount
+  /// A segment file ends with the frame that reaches this many bytes.
+  public var segmentBytes = DatasetWriter.defaultSegmentBytes
+
+  public init(inputs: [String], output: String) {
+    self.inputs = inputs
+    self.output = output
+  }
+
+  func validate() throws {
+    func require(_ condition: Bool, _ message: String) throws {
+      if !condition { throw ChanterError(.badInput, message) }
+    }
+    try require(!inputs.isEmpty, "there is no input; give at least one file, or - for standard input")
+    try require(
+      inputs.count { $0 == "-" } <= 1, "standard input (-) is given more than once; it can be read only once")
+    try require(
+      (1...Manifest.maximumBatchSize).contains(batchSize),
+      "the batch size is \(batchSize); it must be 1 to \(Manifest.maximumBatchSize)")
+    try require(
+      holdout >= 0 && holdout < 1, "the held-out share is \(holdout); it must be at least 0 and below 1")
+    try require(threads >= 1, "the number of threads is \(threads); it must be at least 1")
+    if case .skip(let limit) = badLines {
+      try require(limit >= 0, "the most bad lines are \(limit); it must be at least 0")
+    }
+    try require(minimumCount >= 1, "the minimum count is \(minimumCount); it must be at least 1")
+  }
+}
+
+/// What `preprocess` does about a line that breaks the format.
+public enum BadLines: Equatable, Sendable {
+  /// The first one ends the run with an error.
+  case stop
+  /// They are left out and counted; one more than `atMost` ends the run.
+  case skip(atMost: Int)
+}
+
+/// The lines that were left out.
+public struct SkippedLines: Sendable {
+  /// How many messages are kept.
+  public static let shown = 10
+
+  public private(set) var count = 0
+  /// By `LineReason.rawValue`.
+  private var counts = [Int](repeating: 0, count: LineReason.allCases.count)
+  /// The first ten, with path and line.
+  public private(set) var first: [ChanterError] = []
+
+  public init() {}
+
+  /// Lines that were left out for this reason.
+  public func count(_ reason: LineReason) -> Int { counts[reason.rawValue] }
+
+  /// Adds the bad lines of a block that starts after `lines` lines of the input `path`.
+  mutating func add(_ problems: LineProblems, path: String, after lines: Int) {
+    for (reason, count) in problems.counts.enumerated() {
+      counts[reason] += count
+      self.count += count
+    }
+    first += problems.errors(path: path, after: lines).prefix(Self.shown - first.count)
+  }
+}
+
+/// Where `preprocess` is.
+public struct PreprocessProgress: Sendable {
+  public enum Phase: String, Sendable {
+    case reading = "reading"
+    case encoding = "encoding"
+    case nextUses = "writing batches"
+  }
+
+  public let phase: Phase
+  /// Samples done in this phase, batches in the last.
+  public let done: Int
+  /// All of them; an estimate by the bytes read while reading, and 0 if it is unknown.
+  public let total: Int
+}
+
+/// What `preprocess` made.
+public struct PreprocessReport: Sendable {
+  public let manifest: Manifest
+  /// Held-out values that are not empty, and those of them that have no row of their own.
+  public let holdoutValues: Int
+  public let holdoutUnseen: Int
+  /// Lines that were left out because they break the format.
+  public let skipped: SkippedLines
+  /// Bytes of the vocabulary and of all segments.
+  public let bytes: Int
+
+  /// Share of the held-out values that are unseen or rare, 0 without any.
+  public var unseenShare: Double { holdoutValues == 0 ? 0 : Double(holdoutUnseen) / Double(holdoutValues) }
+}
