@@ -14,9 +14,21 @@ import Primitives
 final class LogReading {
   private static let blocksPerThread = 4
 
+  /// Memory of reading without the values: blocks, chunks that are filled and packed, and the readers of the spool.
+  static func bytes(threads: Int, batchSize: Int) -> Int {
+    let blocks = blocksPerThread * threads
+    let sampleBytes = 4 * (CriteoLayout.categoryCount + CriteoLayout.integerCount + 1)
+    let chunks = (blocks * TextBlock.maximumSamples / batchSize + 2) * batchSize
+    return 2 * blocks * TextBlock.memory + 4 * chunks * sampleBytes + 8 * threads * batchSize * sampleBytes
+  }
+
   let spool: SampleSpool
   let counters: [ValueCounter]
   private(set) var skipped = SkippedLines()
+  /// Values beyond the memory limit, if there are any.
+  private(set) var spilled: SpilledValues?
+  private let memory: PreprocessMemory
+  private let directory: String
   private let options: PreprocessOptions
   private let pool: WorkerPool
   private let parser = CriteoParser(labelIsOptional: false)
@@ -26,9 +38,13 @@ final class LogReading {
   private var lines = 0
   private var chunks: [SampleBatch] = []
   private var fullChunks = 0
+  /// Samples so far, those of the chunk that is being filled included.
+  private var collected = 0
 
   /// - Parameter directory: where the temporary file lies.
-  init(_ options: PreprocessOptions, directory: String, pool: WorkerPool) throws {
+  init(_ options: PreprocessOptions, memory: PreprocessMemory, directory: String, pool: WorkerPool) throws {
+    self.memory = memory
+    self.directory = directory
     self.options = options
     self.pool = pool
     counters = CriteoLayout.tableNames.map { _ in ValueCounter() }
@@ -52,13 +68,20 @@ final class LogReading {
       guard let last = round.last else { break }
       pool.run(round.count) { task, _ in parser.parse(round[task]) }
       for block in round { try check(block) }
+      if spilled == nil, !hasRoom(for: round) {
+        spilled = try SpilledValues(directory: directory, memory: memory.partitionBytes)
+      }
       pool.run(counters.count) { table, _ in
         for block in round {
           counters[table].add(
-            block.column(table), rows: block.samples.rows.base + table * block.samples.capacity)
+            block.column(table), addingNew: spilled == nil,
+            rows: block.samples.rows.base + table * block.samples.capacity)
         }
       }
-      for block in round { collect(block.samples) }
+      for block in round {
+        try spilled?.add(block, firstSample: collected)
+        collect(block.samples)
+      }
       try store(fullChunks)
       let done = spool.sampleCount
       let estimate = totalBytes == 0 ? 0 : Double(done) * Double(totalBytes) / Double(max(1, last.readBytes))
@@ -70,6 +93,12 @@ final class LogReading {
       throw ChanterError(
         .badInput, "every line is bad; the first: \(first.message)", path: first.path, line: first.line)
     }
+  }
+
+  /// Whether the values stay within their share of the memory even if all of these are new.
+  private func hasRoom(for round: [TextBlock]) -> Bool {
+    let samples = round.reduce(0) { $0 + $1.samples.sampleCount }
+    return counters.reduce(0) { $0 + $1.bytes(adding: samples) } <= memory.valueBytes
   }
 
   /// Takes back what the samples from `first` on added to the counts: they are held out.
@@ -128,6 +157,7 @@ final class LogReading {
 
   /// Cuts samples into chunks of equal size.
   private func collect(_ samples: SampleBatch) {
+    collected += samples.sampleCount
     var next = 0
     while next < samples.sampleCount {
       if fullChunks == chunks.count {

@@ -5,8 +5,8 @@ import Primitives
 ///
 /// The inputs are read once. Reading numbers the values of every column in order of first appearance and leaves the
 /// samples in a temporary file; where the training part ends is known then, and with it the rows; so each sample is
-/// read back, its numbers become rows, and batches are made. Memory grows with distinct values, never with samples; the
-/// result does not depend on the threads. On any error nothing named `options.output` exists and what was begun is
+/// read back, its numbers become rows, and batches are made. Memory grows with distinct values, never with samples, and stays below `options.memory`; the
+/// result does not depend on the threads or the memory. On any error nothing named `options.output` exists and what was begun is
 /// removed.
 /// - Parameter progress: called several times a second; throwing from it stops the run.
 public func preprocess(
@@ -15,31 +15,47 @@ public func preprocess(
   try options.validate()
   let output = try PendingOutput(options.output)
   let pool = WorkerPool(threadCount: options.threads)
-  let reading = try LogReading(options, directory: output.directory, pool: pool)
+  let memory = try PreprocessMemory(options)
+  let reading = try LogReading(options, memory: memory, directory: output.directory, pool: pool)
   try reading.run(progress)
   let training = reading.spool.sampleCount - heldOut(of: reading.spool.sampleCount, share: options.holdout)
   try reading.forget(from: training)
 
-  let numbering = FinalNumbering(reading.counters, minimumCount: options.minimumCount, pool)
   let vocabularyPath = output.file(VocabularyFile.fileName)
+  let numbering: FinalNumbering
   let identity = Monitor("")
-  nonisolated(unsafe) let counters = reading.counters
-  let order = numbering.order
-  // Written while the samples are encoded: both only read the counters.
-  let vocabulary = NamedThread("vocabulary") {
-    let made = try writeVocabulary(counters, order, to: vocabularyPath)
-    identity.update { $0 = made }
-  }
-  let writer = try DatasetWriter(
-    to: output, tables: numbering.tables, denseCount: CriteoLayout.integerCount, batchSize: options.batchSize,
-    segmentBytes: options.segmentBytes, pool: pool)
-  let encoded = Result {
-    try encode(reading.spool, numbering, training: training, to: writer, threads: pool.threadCount) {
-      try progress(PreprocessProgress(phase: .encoding, done: $0, total: reading.spool.sampleCount))
+  var vocabulary: NamedThread?
+  if let spilled = reading.spilled {
+    try spilled.count(training: training, minimumCount: options.minimumCount)
+    let merged = try FinalNumbering.merging(
+      reading.counters, spilled, minimumCount: options.minimumCount, to: vocabularyPath)
+    numbering = merged.numbering
+    identity.update { $0 = merged.identity }
+  } else {
+    numbering = FinalNumbering(reading.counters, minimumCount: options.minimumCount, pool)
+    nonisolated(unsafe) let counters = reading.counters
+    let order = numbering.order
+    // Written while the samples are encoded: both only read the counters.
+    vocabulary = NamedThread("vocabulary") {
+      let made = try writeVocabulary(counters, order, to: vocabularyPath)
+      identity.update { $0 = made }
     }
   }
-  if let failure = vocabulary.join() { throw failure }
-  let values = try encoded.get()
+  let encoded = Result {
+    let writer = try DatasetWriter(
+      to: output, tables: numbering.tables, denseCount: CriteoLayout.integerCount,
+      batchSize: options.batchSize, segmentBytes: options.segmentBytes,
+      rowsPerPartition: memory.rowsPerPartition, pool: pool)
+    let values = try encode(
+      reading.spool, numbering, reading.spilled.map(SpilledRows.init), training: training, to: writer,
+      threads: pool.threadCount
+    ) {
+      try progress(PreprocessProgress(phase: .encoding, done: $0, total: reading.spool.sampleCount))
+    }
+    return (writer, values)
+  }
+  if let failure = vocabulary?.join() { throw failure }
+  let (writer, values) = try encoded.get()
   let manifest = try writer.finish(vocabularyIdentity: identity.update { $0 }) { done, total in
     try progress(PreprocessProgress(phase: .nextUses, done: done, total: total))
   }
@@ -54,33 +70,6 @@ public func preprocess(
 /// 100) counts as whole.
 func heldOut(of samples: Int, share: Double) -> Int {
   min(samples - 1, Int((Double(samples) * share * (1 + 1e-12)).rounded(.down)))
-}
-
-/// The row of every value, known once the training part is.
-private struct FinalNumbering {
-  let tables: [TableLayout]
-  /// By table: numbers of first appearance in row order from row 2 on.
-  let order: [[UInt32]]
-  /// By table: the row of each provisional row.
-  let rows: [[UInt32]]
-
-  init(_ counters: [ValueCounter], minimumCount: Int, _ pool: WorkerPool) {
-    var order = [[UInt32]](repeating: [], count: counters.count)
-    var rows = order
-    order.withUnsafeMutableBufferPointer { order in
-      rows.withUnsafeMutableBufferPointer { rows in
-        pool.run(counters.count) { table, _ in
-          order[table] = counters[table].order(minimumCount: minimumCount)
-          rows[table] = counters[table].finalRows(order[table])
-        }
-      }
-    }
-    self.order = order
-    self.rows = rows
-    tables = zip(CriteoLayout.tableNames, order).map { name, order in
-      TableLayout(name: name, rows: UInt32(order.count + Vocabulary.reservedRows))
-    }
-  }
 }
 
 private func writeVocabulary(
@@ -98,7 +87,8 @@ private func writeVocabulary(
 /// Makes the batches of both splits.
 /// - Returns: held-out values without and with a row of their own, empty ones left out.
 private func encode(
-  _ spool: SampleSpool, _ numbering: FinalNumbering, training: Int, to writer: DatasetWriter, threads: Int,
+  _ spool: SampleSpool, _ numbering: FinalNumbering, _ spilled: SpilledRows?, training: Int,
+  to writer: DatasetWriter, threads: Int,
   _ progress: (_ samples: Int) throws -> Void
 ) throws -> (unseen: Int, known: Int) {
   let readers = try (0..<threads).map { _ in try SampleSpoolReader(spool) }
@@ -110,11 +100,15 @@ private func encode(
       let end = min(range.upperBound, first + group)
       let batches = (end - first + spool.chunkSamples - 1) / spool.chunkSamples
       var counts = [(unseen: Int, known: Int)](repeating: (0, 0), count: batches)
+      try spilled?.load(first..<end, batchSize: spool.chunkSamples)
       try counts.withUnsafeMutableBufferPointer { counts in
         try writer.append(batches, to: split) { index, samples, worker in
           let start = first + index * spool.chunkSamples
           try readers[worker].read(start..<min(end, start + spool.chunkSamples), into: samples)
           counts[index] = renumber(samples, numbering.rows)
+          let late = spilled?.apply(index, to: samples) ?? 0
+          counts[index].unseen -= late
+          counts[index].known += late
         }
       }
       if split == .holdout {

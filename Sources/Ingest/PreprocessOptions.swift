@@ -14,6 +14,11 @@ public struct PreprocessOptions: Sendable {
   public var holdout = 0.1
   /// A value seen fewer times in training than this shares row 0 with the unseen ones; at least 1.
   public var minimumCount = 1
+  /// Most memory of the process in bytes; nil for none. What does not fit goes through temporary files beside the output,
+  /// and the result stays the same.
+  public var memory: Int?
+  /// Memory for the values while reading instead of their share of `memory`, so that tests spill with few values.
+  var valueBytes: Int?
   /// What happens at a bad line.
   public var badLines = BadLines.stop
   /// Threads that parse, number and encode; the result does not depend on it. One more reads.

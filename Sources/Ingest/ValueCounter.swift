@@ -10,8 +10,9 @@ final class ValueCounter {
 
   /// Numbers and counts a column. The row of a value is its number in order of first appearance, from 2 on; an empty
   /// value has row 1 and is not counted.
-  func add(_ column: ValueColumn, rows: UnsafeMutablePointer<UInt32>) {
-    values.intern(column, into: rows)
+  /// - Parameter addingNew: whether a new value gets a number; else its row is 0 and it is not counted.
+  func add(_ column: ValueColumn, addingNew: Bool, rows: UnsafeMutablePointer<UInt32>) {
+    values.intern(column, addingNew: addingNew, into: rows)
     if values.count > counts.count {
       counts.append(contentsOf: repeatElement(0, count: values.count - counts.count))
     }
@@ -55,13 +56,23 @@ final class ValueCounter {
 
   /// The final row for each row that `add` gave, by a result of `order`; 0 for values that are left out.
   func finalRows(_ order: [UInt32]) -> [UInt32] {
-    var rows = [UInt32](repeating: Vocabulary.unseenRow, count: values.count + Vocabulary.reservedRows)
+    var rows = [UInt32](repeating: Vocabulary.unseenRow, count: provisionalRows)
     rows[Int(Vocabulary.emptyRow)] = Vocabulary.emptyRow
     for (position, number) in order.enumerated() {
       rows[Int(number) + Vocabulary.reservedRows] = UInt32(position + Vocabulary.reservedRows)
     }
     return rows
   }
+
+  /// The most memory that it takes while `extra` values are added, rows and order afterwards not included.
+  func bytes(adding extra: Int) -> Int {
+    values.bytes(adding: extra, valueBytes: CriteoLayout.maximumDigits) + 12 * (counts.count + extra)
+  }
+
+  /// Rows that `add` gave, the two reserved ones included.
+  var provisionalRows: Int { values.count + Vocabulary.reservedRows }
+
+  func count(_ number: UInt32) -> UInt32 { counts[Int(number)] }
 
   func value(_ number: UInt32) -> UnsafeRawBufferPointer { values.value(Int(number)) }
 }

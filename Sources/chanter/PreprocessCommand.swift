@@ -27,6 +27,11 @@ struct Preprocess: ParsableCommand {
   @Option(help: "Share of the samples, from the end, that is held out.") var holdout = 0.1
   @Option(help: "Least training samples that a value needs for a row of its own.") var minCount = 1
   @Option(help: "Threads that parse, number and encode (default: one for each core).") var threads: Int?
+  @Option(
+    help: ArgumentHelp(
+      "Most memory, such as 512MiB; what does not fit goes through temporary files beside the output (default: no limit).",
+      valueName: "size"))
+  var memory: MemorySize?
   @Option(help: "At a bad line, stop or skip it.") var onError = ErrorAction.stop
   @Option(help: "Most lines that --on-error skip leaves out (default: 1000).") var maxErrors: Int?
   @OptionGroup var output: FormatOption
@@ -92,6 +97,7 @@ struct Preprocess: ParsableCommand {
     options.holdout = holdout
     options.minimumCount = minCount
     if let threads { options.threads = threads }
+    options.memory = memory?.bytes
     if onError == .skip { options.badLines = .skip(atMost: maxErrors ?? 1000) }
     let line = ProgressLine()
     var rate = PhaseRate()

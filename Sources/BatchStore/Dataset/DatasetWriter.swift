@@ -51,9 +51,7 @@ public final class DatasetWriter {
     self.denseCount = denseCount
     self.batchSize = batchSize
     self.pool = pool
-    // Small batches go in larger groups, so that handing them out costs little.
-    let group = max(pool.threadCount, min(8 * pool.threadCount, 16_384 / batchSize))
-    slots = try (0..<group).map { _ in
+    slots = try (0..<Self.groupSize(batchSize: batchSize, threads: pool.threadCount)).map { _ in
       try BatchSlot(tableCount: tables.count, denseCount: denseCount, batchSize: batchSize)
     }
     func header(_ split: Split) -> SegmentHeader {
@@ -101,6 +99,22 @@ public final class DatasetWriter {
 
   /// Batches that `append` makes side by side; more in one call gain nothing.
   public var groupSize: Int { slots.count }
+
+  /// Small batches go in larger groups, so that handing them out costs little.
+  private static func groupSize(batchSize: Int, threads: Int) -> Int {
+    max(threads, min(8 * threads, 16_384 / batchSize))
+  }
+
+  /// Memory of a writer beside rows and batches: what a group is made in, with room for the frames before and after
+  /// compression.
+  public static func bytes(tableCount: Int, denseCount: Int, batchSize: Int, threads: Int) -> Int {
+    let layout = BatchBuilder.layout(tableCount: tableCount, denseCount: denseCount, capacity: batchSize)
+    let raw = FrameShape.maximumRawBytes(
+      tables: tableCount, dense: denseCount, samples: batchSize, unique: layout.maximumUniqueRows)
+    let samples = 4 * batchSize * (tableCount + denseCount + 1)
+    let slot = layout.bytes + samples + 16 * batchSize + 8 * layout.maximumUniqueRows + 4 * raw
+    return groupSize(batchSize: batchSize, threads: threads) * slot
+  }
 
   private func writer(of split: Split) -> SplitWriter { split == .train ? train : holdout }
 

@@ -19,6 +19,15 @@ final class GrowableBuffer<Element: BitwiseCopyable> {
 
   func removeAll() { count = 0 }
 
+  /// The most bytes that it takes while `extra` more elements are appended one by one: old and new memory when it grows.
+  func bytes(adding extra: Int) -> Int {
+    let stride = MemoryLayout<Element>.stride
+    if count + extra <= capacity { return capacity * stride }
+    var larger = 2 * capacity
+    while larger < count + extra { larger *= 2 }
+    return (larger + larger / 2) * stride
+  }
+
   /// Drops what lies at `length` and beyond.
   func truncate(to length: Int) {
     precondition(length <= count)

@@ -63,7 +63,12 @@ public final class ValueTable {
 
   /// The number of `value`, or nil if it was never interned.
   public func find(_ value: UnsafeRawBufferPointer) -> Int? {
-    let slot = probe(value, Fingerprint.short(value))
+    find(value, hash: Fingerprint.short(value))
+  }
+
+  @inline(__always)
+  private func find(_ value: UnsafeRawBufferPointer, hash: UInt64) -> Int? {
+    let slot = probe(value, hash)
     return slots[slot] == 0 ? nil : Int(slots[slot] & 0xFFFF_FFFF) - 1
   }
 
@@ -72,8 +77,16 @@ public final class ValueTable {
     intern(value, hash: Fingerprint.short(value))
   }
 
+  /// The most memory that it takes while `extra` values of `valueBytes` each are added.
+  public func bytes(adding extra: Int, valueBytes: Int) -> Int {
+    var slotCount = mask + 1
+    while (count + extra) * 4 > slotCount * 3 { slotCount *= 2 }
+    return bytes.bytes(adding: extra * valueBytes) + offsets.bytes(adding: extra) + 8 * slotCount
+  }
+
   /// Numbers a whole column: the row of value i is its number + 2, or `Vocabulary.emptyRow`.
-  public func intern(_ column: ValueColumn, into rows: UnsafeMutablePointer<UInt32>) {
+  /// - Parameter addingNew: whether a new value gets a number; else its row is `Vocabulary.unseenRow`.
+  public func intern(_ column: ValueColumn, addingNew: Bool, into rows: UnsafeMutablePointer<UInt32>) {
     let (text, starts, lengths, hashes) = (column.text, column.starts, column.lengths, column.hashes)
     var start = 0
     while start < column.count {
@@ -86,8 +99,12 @@ public final class ValueTable {
           continue
         }
         let value = UnsafeRawBufferPointer(start: text + Int(starts[position]), count: length)
-        rows[position] = UInt32(
-          truncatingIfNeeded: intern(value, hash: hashes[position]) + Vocabulary.reservedRows)
+        let hash = hashes[position]
+        guard let number = addingNew ? intern(value, hash: hash) : find(value, hash: hash) else {
+          rows[position] = Vocabulary.unseenRow
+          continue
+        }
+        rows[position] = UInt32(truncatingIfNeeded: number + Vocabulary.reservedRows)
       }
       start = end
     }

@@ -8,7 +8,7 @@ public enum VocabularyFile {
   static let headerBytes = 56
   static let blockBytes = 1 << 16
   static let blockHeaderBytes = 8
-  static let maximumValueBytes = 65_535
+  public static let maximumValueBytes = 65_535
   static let maximumNameBytes = 1024
 
   /// Reads the whole file into a `Vocabulary`; memory by distinct values.

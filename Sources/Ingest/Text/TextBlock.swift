@@ -29,8 +29,15 @@ final class TextBlock: @unchecked Sendable {
   let lengths: AlignedBuffer<UInt16>
   let hashes: AlignedBuffer<UInt64>
 
+  static let maximumSamples = bytes / leastLineBytes + 1
+  /// All memory of a block.
+  static let memory =
+    bytes
+    + maximumSamples
+    * (4 * (1 + CriteoLayout.integerCount) + CriteoLayout.categoryCount * (4 + 4 + 2 + 8))
+
   init() {
-    let capacity = Self.bytes / Self.leastLineBytes + 1
+    let capacity = Self.maximumSamples
     samples = SampleBatch(
       tableCount: CriteoLayout.categoryCount, denseCount: CriteoLayout.integerCount, capacity: capacity)
     starts = AlignedBuffer(count: CriteoLayout.categoryCount * capacity)
