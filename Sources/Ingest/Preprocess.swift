@@ -17,6 +17,13 @@ public func preprocess(
   let pool = WorkerPool(threadCount: options.threads)
   let memory = try PreprocessMemory(options)
   let reading = try LogReading(options, memory: memory, directory: output.directory, pool: pool)
+  let free = try File.freeBytes(in: output.directory)
+  guard reading.diskBytes <= free else {
+    throw ChanterError(
+      .io,
+      "about \(ByteSize.format(reading.diskBytes)) are needed here for temporary files and the result, \(ByteSize.format(free)) are free; make room, or put the output on a larger disk",
+      path: output.path)
+  }
   try reading.run(progress)
   let training = reading.spool.sampleCount - heldOut(of: reading.spool.sampleCount, share: options.holdout)
   try reading.forget(from: training)

@@ -166,6 +166,21 @@ extension File {
     guard fsync(descriptor) == 0 else { throw failure("cannot write to disk", path) }
   }
 
+  /// Bytes of the regular file at `path`; nil for a pipe, a directory, or nothing. Opens nothing: a pipe is opened once.
+  public static func regularSize(_ path: String) -> Int? {
+    var status = stat()
+    guard stat(path, &status) == 0, status.st_mode & S_IFMT == S_IFREG else { return nil }
+    return Int(status.st_size)
+  }
+
+  /// Bytes that an ordinary user can still write to the disk that `directory` lies on.
+  public static func freeBytes(in directory: String) throws -> Int {
+    var status = statvfs()
+    guard statvfs(directory, &status) == 0 else { throw failure("cannot read the free space of", directory) }
+    return Int(
+      clamping: UInt64(status.f_bavail).multipliedReportingOverflow(by: UInt64(status.f_frsize)).partialValue)
+  }
+
   /// The directory that `path` lies in.
   public static func parent(of path: String) -> String {
     let trimmed = path.count > 1 && path.hasSuffix("/") ? String(path.dropLast()) : path

@@ -143,6 +143,20 @@ import Testing
     }
   }
 
+  /// A log that is far larger than the disk is refused before it is read.
+  @Test func aFullDiskIsForeseen() throws {
+    try withTemporaryDirectory { directory in
+      let input = try directory.file("log", Self.text(0..<1))
+      let size = min(try File.freeBytes(in: directory.path), 8 << 40)
+      guard truncate(input, size) == 0 else { return }  // a file system without files as large as that
+      let error = #expect(throws: ChanterError.self) {
+        try preprocess(PreprocessOptions(inputs: [input], output: directory.path + "/out"))
+      }
+      #expect(error?.kind == .io && error?.message.contains("are free") == true)
+      #expect(try FileManager.default.contentsOfDirectory(atPath: directory.path) == ["log"])
+    }
+  }
+
   @Test func aLogOfBadLinesIsNoDataset() throws {
     try withTemporaryDirectory { directory in
       let text = String(repeating: "nonsense\n", count: 40_000)

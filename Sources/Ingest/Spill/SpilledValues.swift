@@ -12,7 +12,8 @@ final class SpilledValues {
   private let directory: String
   /// What counting one partition may take.
   private let memory: Int
-  private let uses: PartitionedFile
+  /// The files are let go, and their space with them, as soon as they have been read.
+  private var uses: PartitionedFile
   /// Samples in order (a), table and number in the partition (b).
   private var numbered: PartitionedFile
   /// Distinct values by order (a: table, class, count; b: first sample), number in the partition (c), bytes.
@@ -43,6 +44,8 @@ final class SpilledValues {
     decoder = try PartitionDecoder()
   }
 
+  private func none() throws -> PartitionedFile { try PartitionedFile(directory: directory, partitions: 0) }
+
   /// Takes the values of a block whose row is 0. Sample by sample, so that every partition is in the order of samples.
   /// - Parameter firstSample: number of the first sample of the block.
   func add(_ block: TextBlock, firstSample: Int) throws {
@@ -70,6 +73,7 @@ final class SpilledValues {
       try numbered.finish(partition)
       try sorted.finish(partition)
     }
+    uses = try none()
   }
 
   private func count(_ partition: Int, training: Int, minimumCount: Int) throws {
@@ -123,6 +127,9 @@ final class SpilledValues {
       }
       try resolved.finish(partition)
     }
+    numbered = try none()
+    sorted = try none()
+    assigned = try none()
   }
 
   /// Readers of the resolved uses, which all are in the order of samples.

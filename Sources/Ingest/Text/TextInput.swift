@@ -27,6 +27,8 @@ final class TextInput {
     }
   }
 
+  var isPacked: Bool { decoder != nil }
+
   /// The next bytes of text, at most `count` of them; 0 at the end. A packed input that is cut short is an error.
   func read(into target: UnsafeMutablePointer<UInt8>, atMost count: Int) throws -> Int {
     guard let decoder else { return try readPlain(into: target, atMost: count) }
