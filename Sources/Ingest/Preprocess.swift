@@ -33,9 +33,14 @@ public func preprocess(
   let identity = Monitor("")
   var vocabulary: NamedThread?
   if let spilled = reading.spilled {
-    try spilled.count(training: training, minimumCount: options.minimumCount)
+    let parts = SpilledValues.partitionCount
+    func numbered(_ done: Int) throws {
+      try progress(PreprocessProgress(phase: .numbering, done: done, total: 2 * parts))
+    }
+    try spilled.count(training: training, minimumCount: options.minimumCount, numbered)
     let merged = try FinalNumbering.merging(
-      reading.counters, spilled, minimumCount: options.minimumCount, to: vocabularyPath)
+      reading.counters, spilled, minimumCount: options.minimumCount, to: vocabularyPath
+    ) { try numbered(parts + $0) }
     numbering = merged.numbering
     identity.update { $0 = merged.identity }
   } else {

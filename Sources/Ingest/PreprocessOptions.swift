@@ -89,12 +89,14 @@ public struct SkippedLines: Sendable {
 public struct PreprocessProgress: Sendable {
   public enum Phase: String, Sendable {
     case reading = "reading"
+    /// Only beyond a memory limit.
+    case numbering = "numbering values on disk"
     case encoding = "encoding"
     case nextUses = "writing batches"
   }
 
   public let phase: Phase
-  /// Samples done in this phase, batches in the last.
+  /// Samples done in this phase; parts of the values while numbering, batches in the last.
   public let done: Int
   /// All of them; an estimate by the bytes read while reading, and 0 if it is unknown.
   public let total: Int

@@ -5,10 +5,13 @@ extension FinalNumbering {
   /// Numbers the values in memory and the spilled ones together, and writes the vocabulary on the way.
   ///
   /// A spilled value appeared later than every value in memory of its table: so with equal counts it comes behind.
-  /// - Parameter spilled: counted; its uses have their rows when this returns.
+  /// - Parameters:
+  ///   - spilled: counted; its uses have their rows when this returns.
+  ///   - progress: called with the partitions done while the uses get their rows.
   /// - Returns: the numbering of the values in memory, and the identity of the vocabulary.
   static func merging(
-    _ counters: [ValueCounter], _ spilled: SpilledValues, minimumCount: Int, to path: String
+    _ counters: [ValueCounter], _ spilled: SpilledValues, minimumCount: Int, to path: String,
+    _ progress: (Int) throws -> Void
   ) throws -> (numbering: FinalNumbering, identity: String) {
     var rows: [[UInt32]] = []
     var tables: [TableLayout] = []
@@ -55,7 +58,7 @@ extension FinalNumbering {
       rows.append(final)
     }
     let identity = try writer.finish()
-    try spilled.resolve()
+    try spilled.resolve(progress)
     return (FinalNumbering(tables: tables, order: [], rows: rows), identity)
   }
 }

@@ -66,12 +66,14 @@ final class SpilledValues {
   }
 
   /// Counts each partition's values over the first `training` samples and sorts them.
-  func count(training: Int, minimumCount: Int) throws {
+  /// - Parameter progress: called with the partitions done.
+  func count(training: Int, minimumCount: Int, _ progress: (Int) throws -> Void) throws {
     try uses.finish()
     for partition in 0..<Self.partitionCount {
       try count(partition, training: training, minimumCount: minimumCount)
       try numbered.finish(partition)
       try sorted.finish(partition)
+      try progress(partition + 1)
     }
     uses = try none()
   }
@@ -110,7 +112,8 @@ final class SpilledValues {
   }
 
   /// Gives every use its row, once all are assigned.
-  func resolve() throws {
+  /// - Parameter progress: called with the partitions done.
+  func resolve(_ progress: (Int) throws -> Void) throws {
     try assigned.finish()
     for partition in 0..<Self.partitionCount {
       var rows = [UInt32](repeating: Vocabulary.unseenRow, count: distinct[partition])
@@ -126,6 +129,7 @@ final class SpilledValues {
           PartitionRecord(a: places.record.a, b: place & ~0xFFFF_FFFF | UInt64(row)), to: partition)
       }
       try resolved.finish(partition)
+      try progress(partition + 1)
     }
     numbered = try none()
     sorted = try none()
