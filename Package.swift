@@ -63,6 +63,13 @@ let package = Package(
       ],
       swiftSettings: shared),
 
+    .executableTarget(
+      name: "ChanterBench",
+      dependencies: [
+        "Primitives", "TableStore", .product(name: "ArgumentParser", package: "swift-argument-parser"),
+      ],
+      swiftSettings: shared),
+
     .target(name: "TestSupport", path: "Tests/TestSupport", swiftSettings: shared),
     .testTarget(name: "PrimitivesTests", dependencies: ["Primitives"], swiftSettings: shared),
     .testTarget(

@@ -1,0 +1,114 @@
+import ArgumentParser
+import Foundation
+import Primitives
+import TableStore
+
+/// Makes a model whose rows all lie in blocks.
+struct Fill: ParsableCommand {
+  @OptionGroup var model: ModelArguments
+
+  func run() throws {
+    let layout = RowLayout(
+      tables: [TableLayout(name: "C1", rows: model.rows)], dimension: 16, stateFloats: 1, seed: 1)
+    let store = try ModelStore.create(
+      at: model.path, header: "{}", layout: layout, dense: UnsafeRawBufferPointer(start: nil, count: 0),
+      cursor: 0)
+    let rowsPerCommit: UInt32 = 1_000_000
+    for start in stride(from: 0, to: model.rows, by: Int(rowsPerCommit)) {
+      let end = min(model.rows, start + rowsPerCommit)
+      try Changes(layout, keys: (start..<end).map { RowKey(table: 0, row: $0) }).commit(to: store)
+    }
+    try Report.timed(count: Int(model.rows), bytes: Int(model.rows) * layout.rowBytes) {
+      try Self.compact(store)
+    }
+  }
+
+  @discardableResult
+  static func compact(_ store: ModelStore) throws -> Compaction? {
+    let compaction = try store.makeCompaction(maximumBlocks: 50_000)
+    while let compaction, try !compaction.step() {}
+    return compaction
+  }
+}
+
+/// Commits as many changed rows as 64 batches leave, spread over the table.
+struct Commit: ParsableCommand {
+  @OptionGroup var model: ModelArguments
+  @Option(help: "Rows changed.") var count = 900_000
+  @Option(help: "Seed of the choice.") var seed: UInt64 = 1
+
+  func run() throws {
+    let store = try ModelStore.openForTraining(at: model.path)
+    let changes = Changes(store.layout, keys: randomKeys(count, of: model.rows, seed: seed))
+    try Report.timed(count: changes.count, bytes: changes.count * (store.layout.rowBytes + 8)) {
+      try changes.commit(to: store)
+    }
+  }
+}
+
+/// Moves everything committed into its blocks.
+struct Compact: ParsableCommand {
+  @OptionGroup var model: ModelArguments
+  @OptionGroup var cache: CacheOption
+
+  func run() throws {
+    if cache.cold { try dropFromCache(model.path) }
+    let store = try ModelStore.openForTraining(at: model.path)
+    let start = ContinuousClock.now
+    let compaction = try Fill.compact(store)
+    Report(
+      count: compaction?.blocksWritten ?? 0, bytes: compaction?.bytesWritten ?? 0,
+      seconds: (ContinuousClock.now - start) / .seconds(1)
+    ).print()
+  }
+}
+
+/// Fetches rows as the prefetcher does: scattered (one from each of many blocks) or clustered (runs of adjacent blocks).
+struct Fetch: ParsableCommand {
+  @OptionGroup var model: ModelArguments
+  @OptionGroup var cache: CacheOption
+  @Option(help: "Rows of one request.") var batch = 4096
+  @Option(help: "Requests.") var requests = 16
+  @Flag(help: "Rows in runs of 16 adjacent blocks, one row a block, as rows first touched together lie.")
+  var clustered = false
+  @Option(help: "Seed of the choice.") var seed: UInt64 = 2
+
+  func run() throws {
+    if cache.cold { try dropFromCache(model.path) }
+    let store = try ModelStore.openForReading(at: model.path)
+    let fetcher = try store.makeFetcher(maximumRows: batch)
+    let floats = store.layout.rowFloats
+    let rows = AlignedBuffer<Float>(count: batch * floats)
+    let slots = (0..<UInt32(batch)).map { $0 }
+    let perBlock = UInt32(store.layout.rowsPerBlock)
+    let blocks = UInt64(model.rows / perBlock)
+    let run: UInt64 = clustered ? 16 : 1
+    guard UInt64(batch * requests) <= blocks else {
+      throw ValidationError(
+        "--rows \(model.rows): too few for \(requests) requests of \(batch) different blocks")
+    }
+    // Each run of blocks once: a prime beyond all of them times the number of the run, from a seeded start.
+    let prime: UInt64 = 4_294_967_311
+    let start = CounterRandom(seed: seed, stream: 1).below(blocks / run, 0)
+    let lists = (0..<UInt64(requests)).map { request -> [RowKey] in
+      let perRequest = UInt64(batch) / run
+      let runs = (0..<perRequest).map { (start + (request * perRequest + $0) * prime) % (blocks / run) * run }
+      return runs.sorted().flatMap { first in
+        (first..<first + run).map { RowKey(table: 0, row: UInt32($0) * perBlock) }
+      }
+    }
+    // Warm requests are made twice, and the second time counts.
+    if !cache.cold {
+      for keys in lists {
+        _ = try fetcher.fetch(keys: keys, count: keys.count, slots: slots, rows: rows.base)
+      }
+    }
+    var fetched = 0
+    let begin = ContinuousClock.now
+    for keys in lists {
+      fetched += try fetcher.fetch(keys: keys, count: keys.count, slots: slots, rows: rows.base)
+    }
+    let seconds = (ContinuousClock.now - begin) / .seconds(1)
+    Report(count: lists.reduce(0) { $0 + $1.count }, bytes: fetched * 4096, seconds: seconds).print()
+  }
+}
