@@ -15,16 +15,52 @@
 #error "Chanter needs x86-64 or aarch64"
 #endif
 
-uint32_t chanter_crc32c(uint32_t seed, const void *bytes, size_t count) {
-  const uint8_t *at = bytes;
-  uint32_t crc = ~seed;
+// The instruction takes three cycles and one can start in each, so three thirds of a long input are summed side by side.
+// A part is a third of a block, so that one round does nearly all of it.
+#define PART_BYTES 1352
+
+// What PART_BYTES zero bytes make of a sum, by each of its four bytes: a sum is linear in its bits.
+static uint32_t shifted[4][256];
+
+static uint32_t checksum(uint32_t crc, const uint8_t *at, size_t count) {
   for (; count >= 8; count -= 8, at += 8) {
     uint64_t word;
     memcpy(&word, at, 8);
     crc = CRC64(crc, word);
   }
   for (; count > 0; count--, at++) crc = CRC8(crc, *at);
-  return ~crc;
+  return crc;
+}
+
+// Runs before main, hence before any other thread.
+__attribute__((constructor)) static void fill_shifted(void) {
+  static const uint8_t zeros[PART_BYTES];
+  for (uint32_t place = 0; place < 4; place++)
+    for (uint32_t byte = 0; byte < 256; byte++)
+      shifted[place][byte] = checksum(byte << 8 * place, zeros, PART_BYTES);
+}
+
+static uint32_t shift(uint32_t crc) {
+  return shifted[0][crc & 255] ^ shifted[1][crc >> 8 & 255] ^ shifted[2][crc >> 16 & 255] ^ shifted[3][crc >> 24];
+}
+
+uint32_t chanter_crc32c(uint32_t seed, const void *bytes, size_t count) {
+  const uint8_t *at = bytes;
+  uint32_t crc = ~seed;
+  for (; count >= 3 * PART_BYTES; count -= 3 * PART_BYTES, at += 3 * PART_BYTES) {
+    uint32_t second = 0, third = 0;
+    for (size_t offset = 0; offset < PART_BYTES; offset += 8) {
+      uint64_t words[3];
+      memcpy(&words[0], at + offset, 8);
+      memcpy(&words[1], at + PART_BYTES + offset, 8);
+      memcpy(&words[2], at + 2 * PART_BYTES + offset, 8);
+      crc = CRC64(crc, words[0]);
+      second = CRC64(second, words[1]);
+      third = CRC64(third, words[2]);
+    }
+    crc = shift(shift(crc) ^ second) ^ third;
+  }
+  return ~checksum(crc, at, count);
 }
 
 int chanter_cpu_is_supported(void) {

@@ -28,6 +28,26 @@ import Testing
     #expect(digits.withUnsafeBytes { CRC32C.checksum($0) } == 0xE306_9283)
   }
 
+  /// Bit by bit, as the polynomial says; lengths around those at which long inputs are summed in parts.
+  @Test func crc32cMatchesItsDefinition() {
+    func plain(_ bytes: ArraySlice<UInt8>, seed: UInt32) -> UInt32 {
+      var sum = ~seed
+      for byte in bytes {
+        sum ^= UInt32(byte)
+        for _ in 0..<8 { sum = sum >> 1 ^ (sum & 1 == 1 ? 0x82F6_3B78 : 0) }
+      }
+      return ~sum
+    }
+    let random = CounterRandom(seed: 4, stream: 2)
+    let bytes = (0..<9000).map { UInt8(truncatingIfNeeded: random.bits(UInt64($0))) }
+    for (index, length) in [0, 1, 7, 8, 100, 4055, 4056, 4057, 4076, 8111, 8112, 8120].enumerated() {
+      let seed = UInt32(truncatingIfNeeded: random.bits(UInt64(10_000 + index)))
+      let slice = bytes[index..<index + length]
+      let sum = slice.withUnsafeBytes { CRC32C.checksum($0, seed: seed) }
+      #expect(sum == plain(slice, seed: seed), "\(length) bytes")
+    }
+  }
+
   @Test func fingerprintDoesNotDependOnHowTheBytesArrive() {
     var whole = Fingerprint()
     whole.update("chanter")
