@@ -81,7 +81,7 @@ let package = Package(
       swiftSettings: shared),
     .testTarget(
       name: "TableStoreTests", dependencies: ["Primitives", "TableStore", "TestSupport", "CLMDB"],
-      swiftSettings: shared),
+      exclude: ["Golden"], swiftSettings: shared),
     .testTarget(
       name: "TrainingTests",
       dependencies: [
