@@ -9,7 +9,8 @@ struct Plan: ParsableCommand {
     discussion: """
       Takes the options of train, runs its planner over the dataset without rows or maths, and prints the counters that \
       a run from scratch will end with: for --memory, and for budgets from 1 to 100% of the bytes of the rows that the \
-      training data uses. Planning holds about 60 bytes for each row of the largest cache planned.
+      training data uses. Planning holds about 60 bytes for each row of the caches planned side by side, up to 1 GiB of \
+      them, or of the largest alone.
 
       Examples:
         chanter plan clicks.dataset --config data/configs/dlrm.yaml --memory 4GiB

@@ -13,11 +13,11 @@ import Testing
   func verifyFindsEveryRunEqual(rows: String, dense: String) throws {
     try withTemporaryDirectory { directory in
       let path = directory.appendingPathComponent("data").path
-      try SmallDataset.write(to: path, batches: 40, batchSize: 32)
-      // 70 batches are one epoch and most of a second.
+      try SmallDataset.write(to: path, batches: 28, batchSize: 32)
+      // 48 batches are one epoch and most of a second.
       let request = VerificationRequest(
         datasetPath: path, configuration: SmallDataset.configuration(rows: rows, dense: dense, lookahead: 8),
-        batches: 70)
+        batches: 48)
       let report = try request.run()
       #expect(report.runs.count == 27)
       // The tightest budget meets every thread count.
