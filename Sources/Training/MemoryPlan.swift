@@ -47,7 +47,8 @@ struct MemoryNeeds {
   let trustsFirstTouchBefore: Int
 
   private var unique: Int { batchLayout.maximumUniqueRows }
-  private static let leastCompactionBlocks = 64
+  /// Each transaction of a compaction ends with a sync, so smaller ones would spend their time waiting for the disk.
+  private static let leastCompactionBlocks = 256
   /// LMDB spills a transaction past 131,071 dirty pages; stay well below.
   static let mostCompactionBlocks = 50_000
   /// More than a compaction ever finds; each costs it about 200 bytes.
@@ -156,7 +157,7 @@ struct MemoryNeeds {
       // the overlay ever holds more rows than there are.
       grow(\.commitRows, of: &sizes, by: spare / 4, most: min(commitInterval * unique, allRows))
       grow(\.overlayRows, of: &sizes, by: spare / 8, most: min(allRows, Self.mostSlots))
-      grow(\.compactionBlocks, of: &sizes, by: spare / 16, most: Self.mostCompactionBlocks)
+      grow(\.compactionBlocks, of: &sizes, by: spare / 8, most: Self.mostCompactionBlocks)
     }
     grow(\.cacheRows, of: &sizes, by: budget - total(sizes), most: min(allRows, Self.mostSlots))
     return MemoryPlan(
