@@ -1,7 +1,11 @@
+#define _GNU_SOURCE
 #include "CSupport.h"
 
+#include <fcntl.h>
 #include <string.h>
 #include <sys/prctl.h>
+#include <sys/syscall.h>
+#include <unistd.h>
 
 #if defined(__x86_64__)
 #include <nmmintrin.h>
@@ -9,6 +13,8 @@
 #define CRC8(crc, byte) _mm_crc32_u8((crc), (byte))
 #elif defined(__aarch64__)
 #include <arm_acle.h>
+#include <asm/hwcap.h>
+#include <sys/auxv.h>
 #define CRC64(crc, word) __crc32cd((crc), (word))
 #define CRC8(crc, byte) __crc32cb((crc), (byte))
 #else
@@ -32,12 +38,14 @@ static uint32_t checksum(uint32_t crc, const uint8_t *at, size_t count) {
   return crc;
 }
 
-// Runs before main, hence before any other thread.
+// Runs before main, hence before any other thread, and before the CPU was checked: without its instruction.
 __attribute__((constructor)) static void fill_shifted(void) {
-  static const uint8_t zeros[PART_BYTES];
-  for (uint32_t place = 0; place < 4; place++)
+  for (uint32_t bit = 0; bit < 32; bit++) {
+    uint32_t crc = 1u << bit;
+    for (uint32_t step = 0; step < 8 * PART_BYTES; step++) crc = crc >> 1 ^ (0x82F63B78u & -(crc & 1));
     for (uint32_t byte = 0; byte < 256; byte++)
-      shifted[place][byte] = checksum(byte << 8 * place, zeros, PART_BYTES);
+      if (byte >> bit % 8 & 1) shifted[bit / 8][byte] ^= crc;
+  }
 }
 
 static uint32_t shift(uint32_t crc) {
@@ -68,8 +76,13 @@ int chanter_cpu_is_supported(void) {
   __builtin_cpu_init();
   return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") && __builtin_cpu_supports("sse4.2");
 #else
-  return 1;
+  return (getauxval(AT_HWCAP) & HWCAP_CRC32) != 0;
 #endif
+}
+
+// The system call itself, since not every C library has a function for it.
+int chanter_rename_new(const char *from, const char *to) {
+  return (int)syscall(SYS_renameat2, AT_FDCWD, from, AT_FDCWD, to, 1 /* RENAME_NOREPLACE */);
 }
 
 void chanter_name_thread(const char *name) { prctl(PR_SET_NAME, name, 0, 0, 0); }

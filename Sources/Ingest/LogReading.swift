@@ -63,7 +63,7 @@ final class LogReading {
     // A missing file is told now, not after the first has been read.
     var isComplete = true
     for name in options.inputs {
-      guard let size = File.regularSize(name) else {
+      guard name != "-", let size = File.regularSize(name) else {
         if name != "-", !File.exists(name) { _ = try File(reading: name) }
         isComplete = false
         continue

@@ -24,7 +24,7 @@ public final class RawEncoder {
       )
     }
     precondition(maximumSamples >= 1)
-    reader = LineReader(path == "-" ? try File.standardInput() : try File(reading: path), path: path)
+    reader = try LineReader(path)
     layout = BatchBuilder.layout(
       tableCount: CriteoLayout.categoryCount, denseCount: CriteoLayout.integerCount,
       capacity: maximumSamples)

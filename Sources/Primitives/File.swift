@@ -1,3 +1,5 @@
+import CSupport
+
 #if canImport(Glibc)
   import Glibc
 #else
@@ -41,10 +43,11 @@ public final class File: Sendable {
 
   /// Opens or makes the unfinished form of `target` and empties it; locked for as long as it is open.
   convenience init(lockingUnfinished path: String, of target: String) throws {
-    let descriptor = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0o644)
+    let descriptor = open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0o644)
     guard descriptor >= 0 else { throw File.failure("cannot create", path) }
     self.init(path: path, descriptor: descriptor)
-    guard flock(descriptor, LOCK_EX | LOCK_NB) == 0 else {
+    // Between opening and locking, another process may have given the file its final name.
+    guard File.lock(descriptor, named: path), !File.exists(target) else {
       throw ChanterError(.exists, "another process is writing this file; wait for it", path: target)
     }
     guard ftruncate(descriptor, 0) == 0 else { throw File.failure("cannot create", path) }
@@ -152,6 +155,15 @@ public final class File: Sendable {
 }
 
 extension File {
+  /// Takes the exclusive lock of an open file; false if another process has it, or if `path` names another file by now.
+  public static func lock(_ descriptor: Int32, named path: String) -> Bool {
+    var opened = stat()
+    var named = stat()
+    return flock(descriptor, LOCK_EX | LOCK_NB) == 0 && fstat(descriptor, &opened) == 0
+      && stat(path, &named) == 0
+      && opened.st_ino == named.st_ino && opened.st_dev == named.st_dev
+  }
+
   /// Whether anything lies at `path`, a dangling link included.
   public static func exists(_ path: String) -> Bool {
     var status = stat()
@@ -190,8 +202,13 @@ extension File {
 
   /// Gives `path` the new name `target`, which must not exist, and makes the change durable.
   public static func move(_ path: String, to target: String) throws {
-    if exists(target) { throw outputExists(target) }
-    guard rename(path, target) == 0 else { throw failure("cannot rename to \(target)", path) }
+    if chanter_rename_new(path, target) != 0 {
+      if errno == EEXIST { throw outputExists(target) }
+      // A file system that cannot rename so: look first.
+      guard errno == EINVAL || errno == ENOSYS else { throw failure("cannot rename to \(target)", path) }
+      if exists(target) { throw outputExists(target) }
+      guard rename(path, target) == 0 else { throw failure("cannot rename to \(target)", path) }
+    }
     try synchronizeDirectory(parent(of: target))
   }
 }

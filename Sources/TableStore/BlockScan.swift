@@ -39,10 +39,11 @@ struct BlockScan {
       nextBlock = 0
       return
     }
+    // Damage ends the table, so that a caller that goes on goes on with the next.
+    nextBlock = nil
     let cursor = try Cursor(transaction, store.databases.tables[table], path: store.path)
     var readAhead = ReadAhead()
     var entry = try cursor.move(MDB_SET_RANGE, from: start, path: store.path)
-    nextBlock = nil
     while let found = entry {
       guard found.key <= store.geometry.lastBlock else {
         throw ChanterError(

@@ -102,7 +102,10 @@ extension ModelStore {
     // Of the chunk before, unless it was damaged.
     var previous: Chunk.Location?
     var expected: UInt64?
-    while let entry = try cursor.move(operation, path: path) {
+    while true {
+      var next: (key: UInt64, value: UnsafeRawBufferPointer)?
+      try report(.chunk, to: found) { next = try cursor.move(operation, path: path) }
+      guard let entry = next else { return }
       operation = MDB_NEXT
       result.chunks += 1
       result.bytes += entry.value.count

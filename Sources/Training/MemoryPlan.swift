@@ -136,12 +136,18 @@ struct MemoryNeeds {
     return least + Int(Double(total(sizes) - least) * share)
   }
 
-  /// Spends `budget`: first the lookahead, then a share each for commits, overlay and compaction, and all the rest for the
-  /// cache.
+  /// Spends `budget` with the largest lookahead up to the wanted one that leaves room for the rest.
   ///
   /// - Throws: `.budget` if it is below `minimum`.
   func plan(budget: Int, wantedLookahead: Int) throws -> MemoryPlan {
-    let lookahead = lookahead(wanted: wantedLookahead, budget: budget)
+    try plan(budget: budget, lookahead: lookahead(wanted: wantedLookahead, budget: budget))
+  }
+
+  /// Spends `budget` with this lookahead: a share each of what it leaves for commits, overlay and compaction, and all the
+  /// rest for the cache.
+  ///
+  /// - Throws: `.budget` if it is below `minimum(lookahead:)`.
+  func plan(budget: Int, lookahead: Int) throws -> MemoryPlan {
     var sizes = least(lookahead: lookahead)
     let needed = total(sizes)
     guard needed <= budget else {

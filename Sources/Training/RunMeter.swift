@@ -4,7 +4,7 @@ import RowCache
 final class RunMeter {
   private(set) var counters = RunCounters()
   private let clock = ContinuousClock()
-  private let start: ContinuousClock.Instant
+  private var start: ContinuousClock.Instant
   private var lastReport: ContinuousClock.Instant
   /// What training waited for so far.
   var stalls = StallTimes()
@@ -17,6 +17,12 @@ final class RunMeter {
     self.endStep = endStep
     self.batchesPerEpoch = batchesPerEpoch
     self.display = display
+    start = clock.now
+    lastReport = start
+  }
+
+  /// The first batch comes next: what went before is not the run's speed.
+  func begin() {
     start = clock.now
     lastReport = start
   }

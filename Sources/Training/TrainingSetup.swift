@@ -24,16 +24,15 @@ struct TrainingSetup {
     rowLayout = RowLayout(
       tables: manifest.tables, dimension: model.dimension, stateFloats: rowOptimizer.stateFloats,
       seed: model.seed)
-    threads = try Self.threads(configuration.run.threads)
+    threads = Self.threads(configuration.run.threads)
     guard manifest.train.batches > 0 else {
       throw ChanterError(.badInput, "this dataset has no training samples", path: dataset.path)
     }
   }
 
   /// The wanted thread count, or one for each core.
-  static func threads(_ wanted: Int) throws -> Int {
-    try CPU.requireSupported()
-    return wanted > 0 ? wanted : ProcessInfo.processInfo.activeProcessorCount
+  static func threads(_ wanted: Int) -> Int {
+    wanted > 0 ? wanted : ProcessInfo.processInfo.activeProcessorCount
   }
 
   var batchLayout: BatchLayout { dataset.layout(of: .train) }

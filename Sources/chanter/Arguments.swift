@@ -44,7 +44,10 @@ struct ConfigurationOptions: ParsableArguments {
   @Option(help: "Seed of the initial parameters.")
   var seed: UInt64?
 
-  @Option(help: "Batches planned and fetched ahead; shrinks where the memory cannot hold their rows.")
+  @Option(
+    help:
+      "Batches planned and fetched ahead; fewer where their rows would take over a third of the spare memory."
+  )
   var lookahead: Int?
 
   func read(extra: [String] = []) throws -> Configuration {

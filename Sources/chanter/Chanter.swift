@@ -1,4 +1,5 @@
 import ArgumentParser
+import Primitives
 
 @main
 struct Chanter: ParsableCommand {
@@ -22,4 +23,13 @@ struct Chanter: ParsableCommand {
       Generate.self, Preprocess.self, Plan.self, Train.self, Evaluate.self, Predict.self, Inspect.self,
       Digest.self, Verify.self, Check.self, Copy.self,
     ])
+
+  static func main() {
+    do {
+      try CPU.requireSupported()
+    } catch {
+      exit(withError: error)
+    }
+    main(nil)
+  }
 }

@@ -44,7 +44,7 @@ struct Inspect: ParsableCommand {
     if let top, !(1...Self.mostListed).contains(top) {
       throw ValidationError("--top: expected 1 to \(grouped(Self.mostListed))")
     }
-    if let sample, sample < 0 { throw ValidationError("--sample: expected at least 0") }
+    try requireRange("--sample", sample, 0...Int.max - 1)
     if row != nil || value != nil, table == nil {
       throw ValidationError("--row and --value name a row of a table: give --table, too")
     }

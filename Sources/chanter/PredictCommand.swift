@@ -17,7 +17,8 @@ struct Predict: ParsableCommand {
       Examples:
         chanter predict clicks.model new.tsv > probabilities.txt
         chanter predict clicks.model clicks.dataset --split holdout --out probabilities.txt
-        zcat new.tsv.gz | chanter predict clicks.model -
+        chanter predict clicks.model new.tsv.gz --out probabilities.txt
+        ssh store cat new.tsv | chanter predict clicks.model -
       """)
 
   @Argument(help: "Model made by train.") var model: String

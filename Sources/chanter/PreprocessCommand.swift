@@ -46,7 +46,7 @@ struct Preprocess: ParsableCommand {
     }
     if !(holdout >= 0 && holdout < 1) { throw ValidationError("--holdout: expected at least 0 and below 1") }
     if minCount < 1 { throw ValidationError("--min-count: expected at least 1") }
-    if let threads, threads < 1 { throw ValidationError("--threads: expected at least 1") }
+    try requireRange("--threads", threads, 1...256)
     if let maxErrors {
       if maxErrors < 0 { throw ValidationError("--max-errors: expected at least 0") }
       if onError == .stop { throw ValidationError("--max-errors goes with --on-error skip") }

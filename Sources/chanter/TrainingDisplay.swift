@@ -78,7 +78,8 @@ final class TrainingDisplay {
       printError(
         "  cache for \(grouped(memory.cacheRows)) rows, lookahead \(memory.lookahead)"
           + (memory.lookahead < configuration.run.lookahead
-            ? " (of \(configuration.run.lookahead): more does not fit)" : ""))
+            ? " (of \(configuration.run.lookahead): the memory serves longer commits and the cache better)"
+            : ""))
     }
     if let difference = start.machineDifference {
       printError("warning: \(difference); results may differ from an uninterrupted run in the last bits")

@@ -20,6 +20,7 @@ import Testing
         batches: 48)
       let report = try request.run()
       #expect(report.runs.count == 27)
+      #expect(Set(report.runs.map(\.lookahead)) == [1, 3, 8])
       // The tightest budget meets every thread count.
       let tightest = report.runs.indices.filter { $0 % 3 == 0 }.map { report.runs[$0].threads }
       #expect(Set(tightest) == [1, 2, 3])

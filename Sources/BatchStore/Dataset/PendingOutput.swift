@@ -50,11 +50,7 @@ public final class PendingOutput {
     let descriptor = open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0o644)
     guard descriptor >= 0 else { throw File.failure("cannot create", path) }
     // The directory may have been published or cleared between opening and locking its marker.
-    var opened = stat()
-    var named = stat()
-    guard flock(descriptor, LOCK_EX | LOCK_NB) == 0, fstat(descriptor, &opened) == 0,
-      stat(path, &named) == 0, opened.st_ino == named.st_ino, !File.exists(output)
-    else {
+    guard File.lock(descriptor, named: path), !File.exists(output) else {
       close(descriptor)
       throw ChanterError(.exists, "another process is writing this output; wait for it", path: output)
     }

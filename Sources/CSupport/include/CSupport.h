@@ -10,6 +10,9 @@ uint32_t chanter_crc32c(uint32_t seed, const void *bytes, size_t count);
 /// 1 if this CPU has every instruction that the kernels are compiled for.
 int chanter_cpu_is_supported(void);
 
+/// Renames, and fails with EEXIST where `to` is there already. EINVAL: this file system cannot promise that.
+int chanter_rename_new(const char *from, const char *to);
+
 /// Names the calling thread (15 bytes at most); Swift cannot see the GNU call for it.
 void chanter_name_thread(const char *name);
 

@@ -6,7 +6,7 @@ import Primitives
   import Musl
 #endif
 
-/// Reads a text file line by line through a fixed buffer.
+/// Reads one input line by line through a fixed buffer, whatever it is packed in.
 ///
 /// A line ends with a line feed, or with the end of the file; one carriage return before it is dropped. A line longer
 /// than `maximumLineBytes` is an error, so memory is bounded whatever the file is.
@@ -14,7 +14,7 @@ final class LineReader {
   static let maximumLineBytes = 64 << 10
   private static let bufferBytes = 1 << 20
 
-  private let file: File
+  private let input: TextInput
   /// The name that errors carry.
   let path: String
   private let buffer = AlignedBuffer<UInt8>(count: bufferBytes)
@@ -24,10 +24,10 @@ final class LineReader {
   /// 1-based number of the line that `next` gave last.
   private(set) var line = 0
 
-  /// - Parameter path: the name that errors carry, if it is not the file's own (a spooled standard input).
-  init(_ file: File, path: String? = nil) {
-    self.file = file
-    self.path = path ?? file.path
+  /// - Parameter path: a file, or `-` for standard input.
+  init(_ path: String) throws {
+    input = try TextInput(path)
+    self.path = path
   }
 
   /// The next line without its end, valid until the next call; nil after the last.
@@ -59,7 +59,7 @@ final class LineReader {
       } else {
         searched += position
       }
-      let got = try file.read(into: base + end, atMost: buffer.count - end)
+      let got = try input.read(into: base + end, atMost: buffer.count - end)
       end += got
       isAtEnd = got == 0
     }

@@ -25,7 +25,7 @@ public final class Scorer {
   /// - Parameter threads: compute threads; 0 means one for each core.
   public init(modelPath: String, threads: Int = 0) throws {
     self.modelPath = modelPath
-    self.threads = try TrainingSetup.threads(threads)
+    self.threads = TrainingSetup.threads(threads)
     store = try ModelStore.openForReading(at: modelPath)
     snapshot = try Snapshot(store)
     header = try ModelHeader(store.header, path: modelPath)

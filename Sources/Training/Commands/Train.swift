@@ -102,7 +102,10 @@ extension TrainingRequest {
     let last = Int(try store.readState().cursor)
     guard last == end else { return summary(.interrupted, last) }
     // A finished model is read more often than it was written: leave every row in its block.
-    meter.count(compactedBytes: try store.compactAll(maximumBlocks: compactionBlocks, stop: stop))
+    let compacted = try meter.waitingForCommit {
+      try store.compactAll(maximumBlocks: compactionBlocks, stop: stop)
+    }
+    meter.count(compactedBytes: compacted)
     return summary(.finished, last)
   }
 

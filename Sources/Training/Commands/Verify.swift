@@ -118,7 +118,7 @@ extension VerificationRequest {
     let setup = try TrainingSetup(dataset: dataset, configuration: configuration)
     let needs = setup.memoryNeeds(run: configuration.run, commitInterval: variant.commitInterval)
     let budget = needs.budget(lookahead: variant.lookahead, share: variant.budgetShare)
-    let plan = try needs.plan(budget: budget, wantedLookahead: variant.lookahead)
+    let plan = try needs.plan(budget: budget, lookahead: variant.lookahead)
     let workers = WorkerPool(threadCount: variant.threads)
     let header = ModelHeader(configuration: configuration, dataset: dataset)
     let stop = StopSignal()

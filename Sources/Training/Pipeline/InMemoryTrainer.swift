@@ -68,6 +68,7 @@ final class InMemoryTrainer {
     meter: RunMeter, observer: StepObserver?
   ) throws {
     var totals = CommitWriter.Totals()
+    meter.begin()
     for step in steps {
       try reader.read(step % reader.batchCount, into: batch)
       for position in 0..<batch.uniqueCount {

@@ -44,6 +44,7 @@ final class OutOfCoreTrainer {
       failed: { pipeline.fail($0) })
     defer { writer.shutDown() }
 
+    meter.begin()
     func commit(_ freeze: FreezePlan) throws {
       // The plan names the places of the rows as they are after this step; the next one waits for this batch.
       try pipeline.waitUntilExecuted(freeze.executedStep)

@@ -1,4 +1,4 @@
-import Synchronization
+import Primitives
 
 /// What training can wait for.
 enum Station: Int, CaseIterable, Sendable {
@@ -67,17 +67,18 @@ final class StationClock: Sendable {
     }
   }
 
-  private let state = Mutex(State())
+  // Not the standard library's `Mutex`, whose lock the thread sanitizer cannot see.
+  private let state = Monitor(State())
 
   func enter(_ station: Station) {
-    state.withLock {
+    state.update {
       $0.advance()
       $0.station = station
     }
   }
 
   var times: StallTimes {
-    state.withLock {
+    state.update {
       $0.advance()
       return $0.times
     }
