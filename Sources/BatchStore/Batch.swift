@@ -56,7 +56,8 @@ public final class Batch: @unchecked Sendable {
   /// `[uniqueCount]`: distance to the next batch that reads the row, as `NextUse` codes it. A hint: a wrong value
   /// costs speed, never correctness.
   public let nextUse: AlignedBuffer<UInt16>
-  /// `[uniqueCount]`: 1 if no earlier batch of the split used the row.
+  /// `[uniqueCount]`: 1 if no earlier batch of the split used the row. Unlike the next use no hint: in the first epoch of a
+  /// new model it stands for a read. It follows from the batches before, which the dataset's identity covers.
   public let firstTouch: AlignedBuffer<UInt8>
   /// `[tables x sampleCount]`: position in `keys` of the row that sample i uses of table t, at
   /// `t * sampleCount + i`.
