@@ -63,10 +63,13 @@ final class OutOfCoreTrainer {
       try observer?(
         TrainedStep(step: item.plan.step, batch: batch, input: input, parameters: network.parameterBytes))
       if item.plan.commitsAfter {
-        guard let freeze = try pipeline.freezes.receive(), freeze.step == item.plan.step else {
-          throw ChanterError(.broken, "the commit after batch \(item.plan.step) has no freeze plan")
+        // The places of the rows are known once the planner is H - 1 batches on, which may itself wait for a compaction.
+        try meter.waitingForCommit {
+          guard let freeze = try pipeline.freezes.receive(), freeze.step == item.plan.step else {
+            throw ChanterError(.broken, "the commit after batch \(item.plan.step) has no freeze plan")
+          }
+          try commit(freeze)
         }
-        try meter.waitingForCommit { try commit(freeze) }
       }
       meter.count(item.executed, uniqueRows: batch.uniqueCount, samples: batch.sampleCount, loss: loss)
       let step = item.plan.step
