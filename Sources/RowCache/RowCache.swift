@@ -44,10 +44,6 @@ public final class RowCache: @unchecked Sendable {
     overlay = AlignedBuffer(count: overlayRows * layout.rowFloats)
   }
 
-  public static func bytes(layout: RowLayout, cacheRows: Int, overlayRows: Int) -> Int {
-    (cacheRows + overlayRows) * layout.rowBytes
-  }
-
   /// Carries out the first part of a plan step: rows leave for the overlay, others come back from there. What is fetched
   /// afterwards may use their slots.
   ///

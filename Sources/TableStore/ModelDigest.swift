@@ -10,8 +10,6 @@ public struct ModelDigest: ~Copyable {
   // Key and row beside each other, so that one update takes both.
   private let entry: AlignedBuffer<UInt8>
   private let initial: InitialRows
-  /// Rows so far that differ from their initial value.
-  public private(set) var changedRows = 0
 
   public init(layout: RowLayout) {
     self.layout = layout
@@ -26,7 +24,6 @@ public struct ModelDigest: ~Copyable {
     (bytes + 8).copyMemory(from: row, byteCount: layout.rowBytes)
     bytes.storeBytes(of: key.littleEndian, as: RowKey.self)
     fingerprint.update(entry.rawBytes)
-    changedRows += 1
   }
 
   /// Ends the digest, after which nothing is added: 32 hexadecimal digits.

@@ -51,14 +51,17 @@ struct Verify: ParsableCommand {
     let runs: [Run]
   }
 
+  private static func describe(_ run: VerifiedRun) -> String {
+    let outcome = run.difference.map { "differs first at \($0)" } ?? "equal"
+    return "memory \(ByteSize.format(run.memory)), lookahead \(run.lookahead), policy \(run.policy.rawValue),"
+      + " threads \(run.threads)\(run.isResumed ? ", resumed half-way" : ""): \(outcome)"
+  }
+
   func run() throws {
     var request = VerificationRequest(
       datasetPath: dataset, configuration: try options.read(), batches: batches)
     request.compared = { run in
-      let outcome = run.difference.map { "differs first at \($0)" } ?? "equal"
-      printError(
-        "memory \(ByteSize.format(run.memory)), lookahead \(run.lookahead), policy \(run.policy.rawValue),"
-          + " threads \(run.threads)\(run.isResumed ? ", resumed half-way" : ""): \(outcome)")
+      printError(Self.describe(run))
     }
     let report = try request.run()
     switch output.format {
@@ -68,13 +71,7 @@ struct Verify: ParsableCommand {
       printLine("in memory: \(report.digest)")
       let equal = report.runs.count { $0.difference == nil }
       printLine("out of core: \(equal) of \(report.runs.count) runs equal")
-      for run in report.runs {
-        if let difference = run.difference {
-          printLine(
-            "memory \(ByteSize.format(run.memory)), lookahead \(run.lookahead), policy \(run.policy.rawValue),"
-              + " threads \(run.threads): differs first at \(difference)")
-        }
-      }
+      for run in report.runs where run.difference != nil { printLine(Self.describe(run)) }
     }
     if !report.isExact { throw ExitCode.failure }
   }
