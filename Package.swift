@@ -37,11 +37,13 @@ let package = Package(
     .target(name: "CSupport", cSettings: [.unsafeFlags(checksumFlags)]),
 
     .target(name: "Primitives", dependencies: ["CSupport", "CXXHash"], swiftSettings: shared),
+    .target(name: "Metrics", dependencies: ["Primitives"], swiftSettings: shared),
     .target(
       name: "BatchStore", dependencies: ["Primitives", "CSupport", "CLZ4"], exclude: ["Format.md"],
       swiftSettings: shared),
     .target(
-      name: "Ingest", dependencies: ["Primitives", "BatchStore", "CZlib", "CZstd"], swiftSettings: shared),
+      name: "Ingest", dependencies: ["Primitives", "Metrics", "BatchStore", "CZlib", "CZstd"],
+      swiftSettings: shared),
     .target(
       name: "TableStore", dependencies: ["Primitives", "CLMDB"], exclude: ["Format.md"], swiftSettings: shared
     ),
@@ -52,13 +54,13 @@ let package = Package(
     .target(
       name: "Training",
       dependencies: [
-        "Primitives", "BatchStore", "TableStore", "Lookahead", "RowCache", "Models", "Yams",
+        "Primitives", "Metrics", "BatchStore", "TableStore", "Lookahead", "RowCache", "Models", "Yams",
       ],
       swiftSettings: shared),
     .executableTarget(
       name: "chanter",
       dependencies: [
-        "Primitives", "BatchStore", "Ingest", "Lookahead", "TableStore", "Training",
+        "Primitives", "Metrics", "BatchStore", "Ingest", "Lookahead", "TableStore", "Training",
         .product(name: "ArgumentParser", package: "swift-argument-parser"),
       ],
       swiftSettings: shared),
@@ -72,6 +74,7 @@ let package = Package(
 
     .target(name: "TestSupport", path: "Tests/TestSupport", swiftSettings: shared),
     .testTarget(name: "PrimitivesTests", dependencies: ["Primitives"], swiftSettings: shared),
+    .testTarget(name: "MetricsTests", dependencies: ["Primitives", "Metrics"], swiftSettings: shared),
     .testTarget(
       name: "BatchStoreTests", dependencies: ["Primitives", "BatchStore", "TestSupport"],
       exclude: ["Golden"], swiftSettings: shared),
@@ -89,7 +92,8 @@ let package = Package(
       ],
       swiftSettings: shared),
     .testTarget(
-      name: "CommandTests", dependencies: ["Primitives", "TestSupport", "chanter"], swiftSettings: shared),
+      name: "CommandTests", dependencies: ["Primitives", "Metrics", "TestSupport", "chanter"],
+      swiftSettings: shared),
     .testTarget(name: "LookaheadTests", dependencies: ["Primitives", "Lookahead"], swiftSettings: shared),
     .testTarget(
       name: "ModelsTests", dependencies: ["Primitives", "Models", "TestSupport"],

@@ -1,6 +1,7 @@
 import ArgumentParser
 import BatchStore
 import Foundation
+import Metrics
 import Primitives
 import Training
 

@@ -1,3 +1,4 @@
+import Metrics
 import Primitives
 
 #if canImport(Glibc)

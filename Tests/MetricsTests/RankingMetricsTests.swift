@@ -1,4 +1,5 @@
 import Foundation
+import Metrics
 import Primitives
 import Testing
 
@@ -41,6 +42,8 @@ import Testing
     let labels = samples.map { Double($0.label) }.reduce(0, +) / 500
     let predictions = samples.map { Double($0.score) }.reduce(0, +) / 500
     #expect(result.logLoss == loss / 500)
+    let correct = samples.count { ($0.score >= 0.5) == ($0.label == 1) }
+    #expect(result.accuracy == Double(correct) / 500)
     #expect(result.meanLabel == labels && abs(result.meanPrediction - predictions) < 1e-12)
     #expect(abs((result.calibration ?? 0) - predictions / labels) < 1e-12)
     let entropy = -(labels * log(labels) + (1 - labels) * log(1 - labels))
