@@ -1,38 +1,70 @@
 public import Primitives
 
-/// The two parts of a dataset. Each is a trace of its own, with its own next uses.
+/// The parts of a dataset. Each is a trace of its own, with its own next uses.
 ///
 /// The raw values name files and reach the disk: do not rename.
 public enum Split: String, CaseIterable, Codable, Sendable {
-  case train, holdout
+  /// What a model is trained on; vocabulary and statistics come from here alone.
+  case train
+  /// For decisions during training, such as when to stop.
+  case valid
+  /// For the final score.
+  case holdout
 
   /// The number of the split in file headers. Do not renumber.
-  var code: UInt32 { self == .train ? 0 : 1 }
+  var code: UInt32 {
+    switch self {
+    case .train: 0
+    case .holdout: 1
+    case .valid: 2
+    }
+  }
 }
 
 /// The most that any batch of a trace holds: what a reusable `Batch` must have room for.
 public struct BatchLayout: Equatable, Sendable {
-  public let tableCount: Int
-  public let denseCount: Int
+  public let shape: SampleShape
   /// Samples of a full batch.
   public let maximumSamples: Int
   /// Unique (table, row) pairs of the richest batch.
   public let maximumUniqueRows: Int
+  /// Entries of all features of the richest batch.
+  public let maximumEntries: Int
 
-  public init(tableCount: Int, denseCount: Int, maximumSamples: Int, maximumUniqueRows: Int) {
-    precondition(tableCount >= 0 && denseCount >= 0 && maximumSamples >= 0 && maximumUniqueRows >= 0)
-    self.tableCount = tableCount
-    self.denseCount = denseCount
+  public init(shape: SampleShape, maximumSamples: Int, maximumUniqueRows: Int, maximumEntries: Int) {
+    precondition(maximumSamples >= 0 && maximumUniqueRows >= 0 && maximumEntries >= 0)
+    self.shape = shape
     self.maximumSamples = maximumSamples
     self.maximumUniqueRows = maximumUniqueRows
+    self.maximumEntries = maximumEntries
   }
+
+  /// One single-valued feature a table.
+  public init(tableCount: Int, denseCount: Int, maximumSamples: Int, maximumUniqueRows: Int) {
+    self.init(
+      shape: SampleShape(tableCount: tableCount, denseCount: denseCount), maximumSamples: maximumSamples,
+      maximumUniqueRows: maximumUniqueRows, maximumEntries: tableCount * maximumSamples)
+  }
+
+  public var tableCount: Int { shape.tableCount }
+  public var features: [SampleShape.Feature] { shape.features }
+  public var featureCount: Int { shape.featureCount }
+  public var bagCount: Int { shape.bagCount }
+  public var denseCount: Int { shape.denseCount }
 
   /// Exactly the bytes that one `Batch` of this layout allocates for its contents.
   public var bytes: Int {
     func buffer(_ count: Int, _ stride: Int) -> Int { max(64, count * stride) }
     return buffer(tableCount + 1, 4) + buffer(maximumUniqueRows, 8) + buffer(maximumUniqueRows, 2)
-      + buffer(maximumUniqueRows, 1) + buffer(tableCount * maximumSamples, 4)
-      + buffer(maximumSamples * denseCount, 4) + buffer(maximumSamples, 4)
+      + buffer(maximumUniqueRows, 1) + buffer(featureCount + 1, 4) + buffer(maximumEntries, 4)
+      + buffer(bagCount * (maximumSamples + 1), 4) + buffer(maximumSamples * denseCount, 4)
+      + 2 * buffer(maximumSamples, 4)
+  }
+
+  /// Whether a batch of this layout holds whatever one of `other` holds.
+  func holds(_ other: BatchLayout) -> Bool {
+    shape == other.shape && maximumSamples >= other.maximumSamples
+      && maximumUniqueRows >= other.maximumUniqueRows && maximumEntries >= other.maximumEntries
   }
 }
 
@@ -59,13 +91,20 @@ public final class Batch: @unchecked Sendable {
   /// `[uniqueCount]`: 1 if no earlier batch of the split used the row. Unlike the next use no hint: in the first epoch of a
   /// new model it stands for a read. It follows from the batches before, which the dataset's identity covers.
   public let firstTouch: AlignedBuffer<UInt8>
-  /// `[tables x sampleCount]`: position in `keys` of the row that sample i uses of table t, at
-  /// `t * sampleCount + i`.
+  /// `[features + 1]`: the entries of feature f are `inverse[entryOffsets[f] ..< entryOffsets[f + 1]]`. A single-valued
+  /// feature has one for each sample, in sample order.
+  public let entryOffsets: AlignedBuffer<UInt32>
+  /// `[entries]`: position in `keys` of the row that the entry uses, which belongs to the table of its feature.
   public let inverse: AlignedBuffer<UInt32>
+  /// `[bags x (sampleCount + 1)]`: of the k-th bag feature, f, sample i has the entries `entryOffsets[f] + o[i] ..<
+  /// entryOffsets[f] + o[i + 1]`, where o starts at `k * (sampleCount + 1)`.
+  public let bagOffsets: AlignedBuffer<UInt32>
   /// `[sampleCount x denseCount]`, row-major.
   public let dense: AlignedBuffer<Float>
   /// `[sampleCount]`, 0 or 1.
   public let labels: AlignedBuffer<Float>
+  /// `[sampleCount]`, above 0; 1 where the dataset has no weights.
+  public let weights: AlignedBuffer<Float>
 
   public init(layout: BatchLayout) {
     self.layout = layout
@@ -73,8 +112,14 @@ public final class Batch: @unchecked Sendable {
     keys = AlignedBuffer(count: layout.maximumUniqueRows)
     nextUse = AlignedBuffer(count: layout.maximumUniqueRows)
     firstTouch = AlignedBuffer(count: layout.maximumUniqueRows)
-    inverse = AlignedBuffer(count: layout.tableCount * layout.maximumSamples)
+    entryOffsets = AlignedBuffer(count: layout.featureCount + 1)
+    inverse = AlignedBuffer(count: layout.maximumEntries)
+    bagOffsets = AlignedBuffer(count: layout.bagCount * (layout.maximumSamples + 1))
     dense = AlignedBuffer(count: layout.maximumSamples * layout.denseCount)
     labels = AlignedBuffer(count: layout.maximumSamples)
+    weights = AlignedBuffer(count: layout.maximumSamples)
   }
+
+  /// Entries of all features.
+  public var entryCount: Int { Int(entryOffsets.base[layout.featureCount]) }
 }

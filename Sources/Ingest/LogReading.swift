@@ -23,7 +23,7 @@ final class LogReading {
   /// Memory of reading without the values: blocks, chunks that are filled and packed, and the readers of the spool.
   static func bytes(threads: Int, batchSize: Int) -> Int {
     let blocks = blocksPerThread * threads
-    let sampleBytes = 4 * (CriteoLayout.categoryCount + CriteoLayout.integerCount + 1)
+    let sampleBytes = SampleBatch.bytes(shape: CriteoLayout.shape, capacity: 1)
     let chunks = (blocks * TextBlock.maximumSamples / batchSize + 2) * batchSize
     return 2 * blocks * TextBlock.memory + 4 * chunks * sampleBytes + 8 * threads * batchSize * sampleBytes
   }
@@ -57,8 +57,7 @@ final class LogReading {
     self.pool = pool
     counters = CriteoLayout.tableNames.map { _ in ValueCounter() }
     spool = try SampleSpool(
-      directory: directory, tableCount: CriteoLayout.categoryCount,
-      denseCount: CriteoLayout.integerCount, chunkSamples: options.batchSize)
+      directory: directory, shape: CriteoLayout.shape, chunkSamples: options.batchSize)
     var bytes = 0
     // A missing file is told now, not after the first has been read.
     var isComplete = true
@@ -122,8 +121,7 @@ final class LogReading {
   func forget(from first: Int) throws {
     let size = spool.chunkSamples
     let targets = (0..<2 * pool.threadCount).map { _ in
-      SampleBatch(
-        tableCount: CriteoLayout.categoryCount, denseCount: CriteoLayout.integerCount, capacity: size)
+      SampleBatch(shape: CriteoLayout.shape, capacity: size)
     }
     let readers = try (0..<pool.threadCount).map { _ in try SampleSpoolReader(spool) }
     for start in stride(from: first, to: spool.sampleCount, by: size * targets.count) {
@@ -178,9 +176,7 @@ final class LogReading {
     var next = 0
     while next < samples.sampleCount {
       if fullChunks == chunks.count {
-        chunks.append(
-          SampleBatch(
-            tableCount: samples.tableCount, denseCount: samples.denseCount, capacity: spool.chunkSamples))
+        chunks.append(SampleBatch(shape: samples.shape, capacity: spool.chunkSamples))
       }
       let chunk = chunks[fullChunks]
       let end = min(samples.sampleCount, next + chunk.capacity - chunk.sampleCount)

@@ -54,9 +54,12 @@ public func preprocess(
     }
   }
   let encoded = Result {
+    var content = DatasetContent(
+      tables: numbering.tables, features: CriteoLayout.features,
+      denseCount: CriteoLayout.integerCount)
+    content.densePrecision = options.densePrecision
     let writer = try DatasetWriter(
-      to: output, tables: numbering.tables, denseCount: CriteoLayout.integerCount,
-      batchSize: options.batchSize, segmentBytes: options.segmentBytes,
+      to: output, content: content, batchSize: options.batchSize, segmentBytes: options.segmentBytes,
       rowsPerPartition: memory.rowsPerPartition, pool: pool)
     let values = try encode(
       reading.spool, numbering, reading.spilled.map(SpilledRows.init), training: training, to: writer,

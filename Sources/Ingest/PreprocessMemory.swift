@@ -22,13 +22,11 @@ struct PreprocessMemory {
       rowsPerPartition = DatasetWriter.defaultRowsPerPartition
       return
     }
-    let tables = CriteoLayout.categoryCount
-    let columns = CriteoLayout.integerCount
     let fixed =
       Self.programBytes + LogReading.bytes(threads: options.threads, batchSize: options.batchSize)
       + SpilledValues.fixedBytes
       + DatasetWriter.bytes(
-        tableCount: tables, denseCount: columns, batchSize: options.batchSize, threads: options.threads)
+        shape: CriteoLayout.shape, batchSize: options.batchSize, bagEntries: 0, threads: options.threads)
     let rest = memory - fixed
     guard rest >= Self.leastValueBytes else {
       throw ChanterError(

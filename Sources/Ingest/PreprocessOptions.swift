@@ -12,6 +12,8 @@ public struct PreprocessOptions: Sendable {
   public var batchSize = 2048
   /// Share of all samples, taken from the end, that is held out: at least 0, below 1.
   public var holdout = 0.1
+  /// How dense columns are stored.
+  public var densePrecision = DensePrecision.fp32
   /// A value seen fewer times in training than this shares row 0 with the unseen ones; at least 1.
   public var minimumCount = 1
   /// Most memory of the process in bytes; nil for none. What does not fit goes through temporary files beside the output,

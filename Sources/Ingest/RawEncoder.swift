@@ -25,11 +25,9 @@ public final class RawEncoder {
     }
     precondition(maximumSamples >= 1)
     reader = try LineReader(path)
-    layout = BatchBuilder.layout(
-      tableCount: CriteoLayout.categoryCount, denseCount: CriteoLayout.integerCount,
-      capacity: maximumSamples)
+    layout = BatchBuilder.layout(shape: CriteoLayout.shape, capacity: maximumSamples)
     encoder = SampleEncoder(vocabulary: vocabulary, capacity: maximumSamples)
-    builder = BatchBuilder(capacity: maximumSamples)
+    builder = BatchBuilder(shape: layout.shape)
   }
 
   /// Fills `batch` with the next samples in input order; false after the last. An input without lines is an error.

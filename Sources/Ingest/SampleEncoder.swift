@@ -11,8 +11,7 @@ struct SampleEncoder {
 
   init(vocabulary: Vocabulary, capacity: Int) {
     self.vocabulary = vocabulary
-    samples = SampleBatch(
-      tableCount: CriteoLayout.categoryCount, denseCount: CriteoLayout.integerCount, capacity: capacity)
+    samples = SampleBatch(shape: CriteoLayout.shape, capacity: capacity)
   }
 
   var isFull: Bool { samples.sampleCount == samples.capacity }

@@ -1,4 +1,4 @@
-import BatchStore
+public import BatchStore
 import Foundation
 import Models
 import Primitives
@@ -21,6 +21,12 @@ public struct ModelHeader: Codable, Equatable, Sendable {
     public let batching: String
     public let batchSize: Int
     public let trainBatches: Int
+    /// Categorical features in the order of the batches.
+    public let features: [FeatureLayout]
+    /// Raw input is rounded to what the model was trained on.
+    public let densePrecision: DensePrecision
+    /// How raw input becomes samples; nil for a dataset that was written from row numbers.
+    public let schema: String?
   }
 
   public struct Machine: Codable, Equatable, Sendable {
@@ -73,7 +79,8 @@ public struct ModelHeader: Codable, Equatable, Sendable {
     self.dataset = DatasetIdentity(
       vocabulary: manifest.vocabularyIdentity, batching: manifest.batchingIdentity,
       batchSize: manifest.batchSize,
-      trainBatches: manifest.train.batches)
+      trainBatches: manifest.train.batches, features: manifest.features,
+      densePrecision: manifest.densePrecision, schema: manifest.schema)
     denseCount = manifest.denseCount
     machine = Machine.current(maximumBatchSize: dataset.layout(of: .train).maximumSamples)
   }

@@ -18,6 +18,7 @@ struct TrainingSetup {
     self.dataset = dataset
     model = configuration.model
     let manifest = dataset.manifest
+    try Self.requireSupported(manifest.features, tables: manifest.tables, path: dataset.path)
     network = try model.network(denseCount: manifest.denseCount, tableCount: manifest.tables.count)
     rowOptimizer = try model.rowOptimizer()
     denseOptimizer = try model.denseOptimizer()
@@ -27,6 +28,17 @@ struct TrainingSetup {
     threads = Self.threads(configuration.run.threads)
     guard manifest.train.batches > 0 else {
       throw ChanterError(.badInput, "this dataset has no training samples", path: dataset.path)
+    }
+  }
+
+  /// A network takes one value of each table.
+  static func requireSupported(_ features: [FeatureLayout], tables: [TableLayout], path: String) throws {
+    if let bag = features.first(where: \.isBag) {
+      throw ChanterError(
+        .unsupported, "column \(bag.name) has several values a sample, which no model takes yet", path: path)
+    }
+    guard features.map(\.table) == Array(tables.indices) else {
+      throw ChanterError(.unsupported, "several columns share a table, which no model takes yet", path: path)
     }
   }
 

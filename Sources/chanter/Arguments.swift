@@ -19,6 +19,7 @@ enum OutputFormat: String, ExpressibleByArgument, CaseIterable {
 }
 
 extension Split: ExpressibleByArgument {}
+extension DensePrecision: ExpressibleByArgument {}
 extension EvictionPolicy: ExpressibleByArgument {}
 
 struct FormatOption: ParsableArguments {

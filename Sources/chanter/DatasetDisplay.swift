@@ -135,7 +135,7 @@ struct DatasetDisplay {
     let rows = Int(dataset.manifest.tables[table].rows)
     if format == .json { return try printJSON(Frequent(table: name, rows: rows, values: entries)) }
     printColumns(
-      ["value", "row", "training samples", "share"],
+      ["value", "row", "training uses", "share"],
       entries.map { [$0.value ?? "-", grouped(Int($0.row)), grouped($0.count), percent($0.share)] })
   }
 
@@ -152,6 +152,7 @@ struct DatasetDisplay {
 
   private struct Sample: Encodable {
     struct Value: Encodable {
+      let feature: String
       let table: String
       let row: UInt32
       let value: String?
@@ -166,14 +167,17 @@ struct DatasetDisplay {
 
   func sample(_ number: Int) throws {
     try inspection().forEachSample(in: number..<number + 1) { stored in
-      let keys = stored.rows.enumerated().map { RowKey(table: $0, row: $1) }
-      let raw = try values(of: keys)
+      let features = dataset.manifest.features
+      let entries = zip(features, stored.rows).flatMap { feature, rows in
+        rows.map { (feature: feature.name, key: RowKey(table: feature.table, row: $0)) }
+      }
+      let raw = try values(of: entries.map(\.key))
       line.clear()
       let sample = Sample(
         sample: number, split: stored.split.rawValue, label: Int(stored.label), dense: stored.dense,
-        values: keys.map { key in
+        values: entries.map { feature, key in
           Sample.Value(
-            table: dataset.manifest.tables[key.table].name, row: key.row,
+            feature: feature, table: dataset.manifest.tables[key.table].name, row: key.row,
             value: valueText(row: key.row, raw[key]))
         })
       if format == .json { return try printJSON(sample) }
@@ -183,29 +187,32 @@ struct DatasetDisplay {
       ])
       printLine("")
       printColumns(
-        ["table", "value", "row"],
-        sample.values.map { [$0.table, $0.value ?? "-", grouped(Int($0.row))] }, leading: 2)
+        ["feature", "value", "row"],
+        sample.values.map { [$0.feature, $0.value ?? "-", grouped(Int($0.row))] }, leading: 2)
     }
   }
 
   /// Samples as CSV (RFC 4180): number, part, label, dense features as the model sees them, raw values. An empty value is
-  /// empty; a rare one, and one of a dataset without raw values, is its row number after a #.
+  /// empty; a rare one, and one of a dataset without raw values, is its row number after a #. The values of a bag are
+  /// separated by a |.
   func export(_ range: Range<Int>) throws {
     let vocabulary = dataset.manifest.hasVocabulary ? try dataset.vocabulary() : nil
     let writer = try LineWriter(path: nil)
     let names =
       ["sample", "split", "label"] + (0..<dataset.manifest.denseCount).map { "dense_\($0 + 1)" }
-      + dataset.manifest.tables.map(\.name)
+      + dataset.manifest.features.map(\.name)
     try writer.write(names.map(quoted).joined(separator: ",") + "\n")
     try inspection().forEachSample(in: range) { sample in
       var fields = ["\(sample.number)", sample.split.rawValue, "\(Int(sample.label))"]
       fields += sample.dense.map { "\($0)" }
-      for (table, row) in sample.rows.enumerated() {
-        if let value = vocabulary?.value(table: table, row: row) {
-          fields.append(quoted(String(decoding: value, as: UTF8.self)))
-        } else {
-          fields.append(row == Vocabulary.emptyRow ? "" : "#\(row)")
+      for (feature, rows) in zip(dataset.manifest.features, sample.rows) {
+        let values = rows.map { row in
+          if let value = vocabulary?.value(table: feature.table, row: row) {
+            return String(decoding: value, as: UTF8.self)
+          }
+          return row == Vocabulary.emptyRow ? "" : "#\(row)"
         }
+        fields.append(quoted(values.joined(separator: "|")))
       }
       try writer.write(fields.joined(separator: ",") + "\n")
     }

@@ -20,7 +20,7 @@ struct Evaluate: ParsableCommand {
 
   @Argument(help: "Model made by train.") var model: String
   @Argument(help: "Dataset that numbers its values as the model's did.") var dataset: String
-  @Option(help: "The part to score: holdout or train.") var split = Split.holdout
+  @Option(help: "The part to score.") var split = Split.holdout
   @Option(help: "Bytes that scoring may take (default 512MiB, or the least that works).") var memory:
     MemorySize?
   @OptionGroup var threads: ThreadsOption

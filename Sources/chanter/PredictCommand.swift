@@ -24,7 +24,7 @@ struct Predict: ParsableCommand {
   @Argument(help: "Model made by train.") var model: String
   @Argument(help: "Log file (- is standard input) or dataset.") var input: String
   @Option(help: "File to write; must not exist. Standard output if it is left out.") var out: String?
-  @Option(help: "One part of a dataset instead of both: train or holdout.") var split: Split?
+  @Option(help: "One part of a dataset instead of all.") var split: Split?
   @Option(help: "Bytes that scoring may take (default 512MiB, or the least that works).") var memory:
     MemorySize?
   @OptionGroup var threads: ThreadsOption
@@ -46,7 +46,7 @@ struct Predict: ParsableCommand {
     }
     if FileManager.default.fileExists(atPath: input + "/.") {
       let dataset = try Dataset(opening: input)
-      for part in split.map({ [$0] }) ?? [.train, .holdout] {
+      for part in split.map({ [$0] }) ?? Split.allCases {
         try scorer.score(dataset, split: part, memory: memory?.bytes, write)
       }
     } else {

@@ -25,6 +25,8 @@ struct Preprocess: ParsableCommand {
   @Option(help: "The dataset: a directory that is made.") var out: String
   @Option(help: "Samples of a batch.") var batchSize = 2048
   @Option(help: "Share of the samples, from the end, that is held out.") var holdout = 0.1
+  @Option(help: "How dense columns are stored: fp16 halves them, to 11 bits.") var dense =
+    DensePrecision.fp32
   @Option(help: "Least training samples that a value needs for a row of its own.") var minCount = 1
   @Option(help: "Threads that parse, number and encode (default: one for each core).") var threads: Int?
   @Option(
@@ -95,6 +97,7 @@ struct Preprocess: ParsableCommand {
     var options = PreprocessOptions(inputs: inputs, output: out)
     options.batchSize = batchSize
     options.holdout = holdout
+    options.densePrecision = dense
     options.minimumCount = minCount
     if let threads { options.threads = threads }
     options.memory = memory?.bytes

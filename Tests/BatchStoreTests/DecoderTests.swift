@@ -5,15 +5,17 @@ import Testing
 
 /// Hostile bytes under valid checksums: the decoder gives an error, or a batch whose every index is in range.
 @Suite struct DecoderTests {
-  static let tables = [TableLayout(name: "C1", rows: 4), TableLayout(name: "C2", rows: 302)]
-  static let layout = BatchLayout(tableCount: 2, denseCount: 1, maximumSamples: 3, maximumUniqueRows: 4)
+  static let tables = GoldenTests.tables
+  static let layout = BatchLayout(
+    shape: SampleShape(tableCount: 2, features: GoldenTests.features, denseCount: 1, hasWeights: true),
+    maximumSamples: 3, maximumUniqueRows: 5, maximumEntries: 9)
 
   /// Decodes a copy that ends exactly where the bytes end; true if it was accepted.
   func decode(_ bytes: [UInt8], into batch: Batch) -> Bool {
-    let decoder = BatchDecoder(tables: Self.tables, layout: Self.layout)
+    let decoder = BatchDecoder(tables: Self.tables, layout: Self.layout, precision: .fp16)
     do {
       try bytes.withUnsafeBytes {
-        try decoder.decode($0, sampleCount: 3, uniqueCount: 4, into: batch, path: "file", offset: 48)
+        try decoder.decode($0, sampleCount: 3, uniqueCount: 5, into: batch, path: "file", offset: 48)
       }
     } catch let error as ChanterError {
       #expect(
@@ -28,10 +30,18 @@ import Testing
       #expect(key.table < 2 && key.row < Self.tables[key.table].rows)
       #expect(position == 0 || batch.keys[position - 1] < key)
     }
-    for table in 0..<2 {
-      let range = batch.tableOffsets[table]..<batch.tableOffsets[table + 1]
-      for sample in 0..<3 { #expect(range.contains(batch.inverse[table * 3 + sample])) }
+    #expect(batch.entryOffsets[0] == 0 && batch.entryCount <= Self.layout.maximumEntries)
+    for (number, feature) in GoldenTests.features.enumerated() {
+      let range = batch.tableOffsets[feature.table]..<batch.tableOffsets[feature.table + 1]
+      let entries = batch.entryOffsets[number]..<batch.entryOffsets[number + 1]
+      #expect(feature.isBag || entries.count == 3)
+      for entry in entries { #expect(range.contains(batch.inverse[Int(entry)])) }
+      if feature.isBag {
+        let offsets = Array(batch.bagOffsets.prefix(4))
+        #expect(offsets[0] == 0 && offsets == offsets.sorted() && Int(offsets[3]) == entries.count)
+      }
     }
+    #expect(batch.weights.prefix(3).allSatisfy { $0 > 0 && $0 < .infinity })
     return true
   }
 
@@ -44,8 +54,8 @@ import Testing
       bytes[bit / 8] ^= 1 << UInt8(bit % 8)
       if !decode(bytes, into: batch) { refused += 1 }
     }
-    // All of the table headers and codec, most of rows and inverse; not labels, dense columns or hints.
-    #expect(refused > 150)
+    // All of the headers, most of rows, inverse and lengths; not labels, dense columns or hints.
+    #expect(refused > 250)
   }
 
   @Test func everyLengthButTheRightOneIsRefused() {

@@ -1,8 +1,9 @@
-import BatchStore
 import Foundation
 import Primitives
 import TestSupport
 import Testing
+
+@testable import BatchStore
 
 /// A dataset small enough to check by hand against Format.md, and the same dataset as an earlier build wrote it, in
 /// Golden. If these tests fail, the format changed: datasets that users have cannot be read any more, and the version
@@ -11,21 +12,36 @@ import Testing
   static let fixture = URL(fileURLWithPath: #filePath).deletingLastPathComponent()
     .appendingPathComponent("Golden").path
 
+  static let tables = [TableLayout(name: "C1", rows: 4), TableLayout(name: "C2", rows: 302)]
+  /// Two single-valued features, and a bag that shares the second table.
+  static let features = [
+    FeatureLayout(name: "first", table: 0), FeatureLayout(name: "second", table: 1),
+    FeatureLayout(name: "several", table: 1, isBag: true),
+  ]
+
   /// The first training batch, byte by byte.
   static let raw: [UInt8] = [
-    2, 0, 0, 0, 1, 1, 0, 0,  // C1: 2 rows, deltas of one byte, inverse of one byte
-    2, 0, 0, 0, 2, 1, 0, 0,  // C2: the second delta takes two bytes
-    1, 0, 0, 0,  // fp32
+    2, 0, 0, 0, 1,  // C1: 2 rows, deltas of one byte
+    3, 0, 0, 0, 2,  // C2: 3 rows, the last delta takes two bytes
+    1,  // first: inverse of one byte
+    1,  // second
+    3, 0, 0, 0, 1, 1,  // several: 3 entries, inverse of one byte, lengths of one byte
+    2, 1, 0, 0,  // fp16, weights
     0b101,  // labels
-    0xCD, 0x9A, 0x33, 0xCC, 0x99, 0x33, 0xCC, 0xD9, 0x13, 0x3D, 0x3F, 0xC0,  // dense, four planes
-    0, 2, 1, 0, 1,  // C1: rows 0 and 2; positions
-    7, 36, 0, 1, 1, 0, 0,  // C2: rows 7 and 299 = 7 + 36 + 256; positions
-    1, 0b1111, 2, 1, 2, 2,  // next uses in one plane, all first touches
+    0, 0, 0, 0, 0, 0, 0x80, 0x00, 0x80, 0x3F, 0x40, 0x3F,  // weights 1, 2, 1
+    0x66, 0xCD, 0x9A, 0x2E, 0x3E, 0xC0,  // dense, two planes: 0.1, 1.7, -2.3
+    0, 2,  // C1: rows 0 and 2
+    7, 1, 36, 0, 0, 1,  // C2: rows 7, 8 and 300 = 8 + 36 + 256
+    1, 0, 1,  // first
+    2, 0, 0,  // second
+    2, 0, 1,  // lengths of several
+    1, 0, 2,  // several: rows 8 and 7; nothing; row 300
+    1, 0b11111, 2, 1, 2, 1, 2,  // next uses in one plane, all first touches
   ]
 
   func write(to path: String) throws -> Manifest {
     let output = try PendingOutput(path)
-    let tables = [TableLayout(name: "C1", rows: 4), TableLayout(name: "C2", rows: 302)]
+    let tables = Self.tables
     let vocabulary = try VocabularyWriter(output.file(VocabularyFile.fileName), tableCount: 2)
     for table in tables {
       try vocabulary.beginTable(table)
@@ -34,21 +50,33 @@ import Testing
       }
     }
     let identity = try vocabulary.finish()
-    let writer = try DatasetWriter(to: output, tables: tables, denseCount: 1, batchSize: 3)
-    func append(_ rows: [[UInt32]], _ dense: [Float], _ labels: [Float], _ split: Split) throws {
-      let samples = SampleBatch(tableCount: 2, denseCount: 1, capacity: 3)
+    var content = DatasetContent(tables: tables, features: Self.features, denseCount: 1)
+    content.densePrecision = .fp16
+    content.hasWeights = true
+    content.schema = "golden"
+    let writer = try DatasetWriter(to: output, content: content, batchSize: 3)
+    let shape = SampleShape(tableCount: 2, features: Self.features, denseCount: 1, hasWeights: true)
+    func append(
+      _ rows: [[UInt32]], _ bags: [[UInt32]], _ dense: [Float], _ labels: [Float], _ weights: [Float],
+      _ split: Split
+    ) throws {
+      let samples = SampleBatch(shape: shape, capacity: 3)
       samples.sampleCount = labels.count
       for (position, row) in rows.enumerated() {
         samples.rows[position] = row[0]
         samples.rows[3 + position] = row[1]
+        samples.bags[0].set(position, bags[position])
         samples.dense[position] = dense[position]
         samples.labels[position] = labels[position]
+        samples.weights[position] = weights[position]
       }
       try writer.append(samples, to: split)
     }
-    try append([[2, 299], [0, 7], [2, 7]], [0.1, 1.7, -2.3], [1, 0, 1], .train)
-    try append([[2, 8]], [0.5], [0], .train)
-    try append([[3, 1]], [3], [1], .holdout)
+    try append(
+      [[2, 300], [0, 7], [2, 7]], [[8, 7], [], [300]], [0.1, 1.7, -2.3], [1, 0, 1], [1, 2, 1], .train)
+    try append([[2, 8]], [[]], [0.5], [0], [0.5], .train)
+    try append([[1, 1]], [[1]], [2], [0], [1], .valid)
+    try append([[3, 1]], [[8, 8, 9]], [3], [1], [1], .holdout)
     return try writer.finish(vocabularyIdentity: identity)
   }
 
@@ -59,9 +87,14 @@ import Testing
       let train = [UInt8](try Data(contentsOf: URL(fileURLWithPath: path + "/train-00000.batches")))
       #expect(train[0..<8].elementsEqual("CHBATCH1".utf8))
       #expect(train[48..<52].elementsEqual("CHBF".utf8))
-      // Too small and varied to compress, so lz4 stores it: 48 bytes of header, 32 of frame header, 19 of lz4 headers.
-      let raw = Self.raw
-      #expect(Array(train[99..<99 + raw.count]) == raw)
+      // 48 bytes of header; in the frame header, the bytes of the raw batch and of the lz4 frame lie from byte 16 on.
+      #expect(train[64..<72].elementsEqual([UInt8(Self.raw.count), 0, 0, 0] + train[68..<72]))
+      let packed = Array(train[80..<80 + Int(train[68])])
+      var raw = [UInt8](repeating: 0, count: Self.raw.count)
+      let problem = try packed.withUnsafeBytes { source in
+        try raw.withUnsafeMutableBytes { try LZ4Decoder().decode(source, into: $0) }
+      }
+      #expect(problem == nil && raw == Self.raw)
     }
   }
 

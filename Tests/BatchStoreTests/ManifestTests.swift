@@ -27,6 +27,12 @@ import Testing
         manifest.holdout.segments[0].batches = value
       }
     ),
+    ("maximumEntries", { $0.train.maximumEntries = $1 }),
+    ("table of a feature", { $0.features[0] = FeatureLayout(name: "x", table: $1) }),
+    ("no features", { manifest, _ in manifest.features = [] }),
+    ("a bag", { manifest, _ in manifest.features[0] = FeatureLayout(name: "x", table: 0, isBag: true) }),
+    ("precision", { manifest, _ in manifest.densePrecision = .fp16 }),
+    ("weights", { manifest, _ in manifest.hasWeights = true }),
     ("no tables", { manifest, _ in manifest.tables = [] }),
     ("tables without rows", { $0.tables = [TableLayout(name: "a", rows: UInt32(truncatingIfNeeded: $1))] }),
   ]

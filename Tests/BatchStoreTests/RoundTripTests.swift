@@ -110,11 +110,17 @@ import Testing
   }
 
   @Test func layoutCountsTheBytesOfABatch() {
-    let layout = BatchLayout(tableCount: 26, denseCount: 13, maximumSamples: 512, maximumUniqueRows: 4000)
+    let shape = SampleShape(
+      tableCount: 26,
+      features: (0..<30).map { FeatureLayout(name: "\($0)", table: $0 % 26, isBag: $0 % 7 == 0) },
+      denseCount: 13)
+    let layout = BatchLayout(
+      shape: shape, maximumSamples: 512, maximumUniqueRows: 4000, maximumEntries: 20_000)
     let batch = Batch(layout: layout)
     let bytes = [
       batch.tableOffsets.byteCount, batch.keys.byteCount, batch.nextUse.byteCount, batch.firstTouch.byteCount,
-      batch.inverse.byteCount, batch.dense.byteCount, batch.labels.byteCount,
+      batch.entryOffsets.byteCount, batch.inverse.byteCount, batch.bagOffsets.byteCount,
+      batch.dense.byteCount, batch.labels.byteCount, batch.weights.byteCount,
     ]
     #expect(layout.bytes == bytes.reduce(0, +))
   }

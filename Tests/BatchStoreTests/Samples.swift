@@ -67,8 +67,11 @@ func contents(of batch: Batch) -> [UInt64] {
   all += batch.keys.prefix(unique)
   all += batch.nextUse.prefix(unique).map(UInt64.init)
   all += batch.firstTouch.prefix(unique).map(UInt64.init)
-  all += batch.inverse.prefix(batch.layout.tableCount * samples).map(UInt64.init)
+  all += batch.entryOffsets.prefix().map(UInt64.init)
+  all += batch.inverse.prefix(batch.entryCount).map(UInt64.init)
+  all += batch.bagOffsets.prefix(batch.layout.bagCount * (samples + 1)).map(UInt64.init)
   all += batch.dense.prefix(samples * batch.layout.denseCount).map { UInt64($0.bitPattern) }
   all += batch.labels.prefix(samples).map { UInt64($0.bitPattern) }
+  all += batch.weights.prefix(samples).map { UInt64($0.bitPattern) }
   return all
 }

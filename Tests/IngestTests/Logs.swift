@@ -48,7 +48,7 @@ extension Batch {
     StoredSample(
       label: labels[position],
       dense: (0..<layout.denseCount).map { dense[position * layout.denseCount + $0] },
-      rows: (0..<layout.tableCount).map { keys[Int(inverse[$0 * sampleCount + position])].row })
+      rows: (0..<layout.featureCount).map { keys[Int(inverse[$0 * sampleCount + position])].row })
   }
 }
 

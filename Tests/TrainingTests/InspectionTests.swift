@@ -77,7 +77,7 @@ import Testing
       var numbers: [Int] = []
       try DatasetInspection(dataset).forEachSample(in: range) { sample in
         numbers.append(sample.number)
-        #expect(sample.rows == rows[sample.number] && sample.label == labels[sample.number])
+        #expect(sample.rows == rows[sample.number].map { [$0] } && sample.label == labels[sample.number])
         #expect(sample.dense == [Float(sample.number)])
         #expect(sample.split == (sample.number < training ? .train : .holdout))
       }

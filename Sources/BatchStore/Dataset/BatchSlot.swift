@@ -3,29 +3,32 @@ import Primitives
 /// What one task needs to make a batch: several batches of a group are made side by side, each in its slot.
 final class BatchSlot {
   let samples: SampleBatch
-  let batch: Batch
+  private(set) var batch: Batch
   let raw = GrowableBuffer<UInt8>()
   let packed = GrowableBuffer<UInt8>()
   let codes = GrowableBuffer<UInt16>()
   let flags = GrowableBuffer<UInt8>()
   let lz4: LZ4Decoder
   private let builder: BatchBuilder
-  private let encoder = BatchEncoder()
+  private let encoder: BatchEncoder
   private var failure: (any Error)?
 
-  init(tableCount: Int, denseCount: Int, batchSize: Int) throws {
-    samples = SampleBatch(tableCount: tableCount, denseCount: denseCount, capacity: batchSize)
-    batch = Batch(
-      layout: BatchBuilder.layout(tableCount: tableCount, denseCount: denseCount, capacity: batchSize))
-    builder = BatchBuilder(capacity: batchSize)
+  init(shape: SampleShape, precision: DensePrecision, batchSize: Int) throws {
+    samples = SampleBatch(shape: shape, capacity: batchSize)
+    batch = Batch(layout: BatchBuilder.layout(shape: shape, capacity: batchSize))
+    builder = BatchBuilder(shape: shape)
+    encoder = BatchEncoder(precision: precision)
     lz4 = try LZ4Decoder()
   }
 
   /// Makes `batch` of `samples`, checks it, and puts its body in `raw` and the compressed body in `packed`.
   func build(_ samples: SampleBatch, index: Int, tables: [TableLayout]) throws {
+    try checkValues(samples)
+    makeRoom(for: samples)
     builder.build(samples, index: index, into: batch)
     for table in tables.indices {
       let end = Int(batch.tableOffsets.base[table + 1])
+      if end == Int(batch.tableOffsets.base[table]) { continue }
       let largest = batch.keys.base[end - 1].row
       guard largest < tables[table].rows else {
         throw ChanterError(
@@ -36,6 +39,45 @@ final class BatchSlot {
     encoder.appendBody(batch, to: raw)
     packed.removeAll()
     _ = try LZ4Frame.compress(raw.bytes, into: packed)
+  }
+
+  /// What a frame cannot hold.
+  private func checkValues(_ samples: SampleBatch) throws {
+    guard samples.entryCount <= Manifest.maximumEntries else {
+      throw ChanterError(
+        .badInput,
+        "a batch of \(samples.sampleCount) samples has \(samples.entryCount) values, more than \(Manifest.maximumEntries);"
+          + " use smaller batches, or limit the length of multi-valued columns")
+    }
+    let columns = samples.denseCount
+    let dense = samples.dense.base
+    if encoder.precision == .fp16 {
+      for index in 0..<samples.sampleCount * columns where !(dense[index].magnitude <= Self.largestHalf) {
+        throw ChanterError(
+          .badInput,
+          "dense column \(index % columns + 1) has the value \(dense[index]), and half precision ends at 65,504;"
+            + " store it as fp32, or use a transform")
+      }
+    }
+    if samples.shape.hasWeights {
+      for sample in 0..<samples.sampleCount
+      where !(samples.weights.base[sample] > 0 && samples.weights.base[sample] < .infinity) {
+        throw ChanterError(.badInput, "a sample has the weight \(samples.weights.base[sample])")
+      }
+    }
+  }
+
+  /// Beyond this a half is infinite.
+  private static let largestHalf: Float = 65_504
+
+  /// The bags of a batch may have any number of entries: the batch grows with the richest.
+  private func makeRoom(for samples: SampleBatch) {
+    let layout = batch.layout
+    guard samples.entryCount > layout.maximumEntries else { return }
+    let bagEntries = samples.entryCount - layout.shape.singleCount * samples.sampleCount
+    batch = Batch(
+      layout: BatchBuilder.layout(
+        shape: layout.shape, capacity: layout.maximumSamples, bagEntries: bagEntries + bagEntries / 4))
   }
 
   /// Appends `codes` and `flags` to the body in `raw` and puts the finished frame in `packed`.

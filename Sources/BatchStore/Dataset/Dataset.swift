@@ -36,8 +36,8 @@ public final class Dataset: Sendable {
   public func layout(of split: Split) -> BatchLayout {
     let part = manifest.split(split)
     return BatchLayout(
-      tableCount: manifest.tables.count, denseCount: manifest.denseCount,
-      maximumSamples: min(manifest.batchSize, part.samples), maximumUniqueRows: part.maximumUniqueRows)
+      shape: manifest.shape, maximumSamples: min(manifest.batchSize, part.samples),
+      maximumUniqueRows: part.maximumUniqueRows, maximumEntries: part.maximumEntries)
   }
 
   /// A reader of one split with file descriptors and scratch memory of its own (`BatchReader.bytes(of:)`).

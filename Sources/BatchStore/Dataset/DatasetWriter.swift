@@ -17,23 +17,23 @@ public final class DatasetWriter {
   public static let defaultRowsPerPartition = 1 << 26
 
   private let output: PendingOutput
-  private let tables: [TableLayout]
-  private let denseCount: Int
+  private let content: DatasetContent
   private let batchSize: Int
   private let pool: WorkerPool
   private let slots: [BatchSlot]
   private let train: SplitWriter
+  private let valid: SplitWriter
   private let holdout: SplitWriter
 
   /// - Parameters:
-  ///   - tables: names and rows; a row number must lie below the rows of its table.
+  ///   - content: what samples consist of; a row number must lie below the rows of its table.
   ///   - batchSize: 1 to 65,536.
   ///   - segmentBytes: a segment file ends with the frame that reaches this size; at least 1.
   ///   - rowsPerPartition: rows whose next uses are found at once, at 4 bytes each; 1 to 2^30. The result does not
   ///     depend on it.
   ///   - pool: who makes the batches of a group side by side; the result does not depend on it.
   public init(
-    to output: PendingOutput, tables: [TableLayout], denseCount: Int, batchSize: Int,
+    to output: PendingOutput, content: DatasetContent, batchSize: Int,
     segmentBytes: Int = DatasetWriter.defaultSegmentBytes,
     rowsPerPartition: Int = DatasetWriter.defaultRowsPerPartition,
     pool: WorkerPool = WorkerPool(threadCount: 1)
@@ -42,40 +42,45 @@ public final class DatasetWriter {
       throw ChanterError(
         .badInput, "the batch size is \(batchSize); it must be 1 to \(Manifest.maximumBatchSize)")
     }
-    guard tables.count <= Manifest.maximumTables, (0...Manifest.maximumDense).contains(denseCount) else {
-      throw ChanterError(
-        .badInput, "at most \(Manifest.maximumTables) tables and \(Manifest.maximumDense) dense columns")
-    }
+    try content.validate()
     self.output = output
-    self.tables = tables
-    self.denseCount = denseCount
+    self.content = content
     self.batchSize = batchSize
     self.pool = pool
+    let shape = content.shape
     slots = try (0..<Self.groupSize(batchSize: batchSize, threads: pool.threadCount)).map { _ in
-      try BatchSlot(tableCount: tables.count, denseCount: denseCount, batchSize: batchSize)
+      try BatchSlot(shape: shape, precision: content.densePrecision, batchSize: batchSize)
     }
-    func header(_ split: Split) -> SegmentHeader {
-      SegmentHeader(
-        split: split, number: 0, tableCount: tables.count, denseCount: denseCount, batchSize: batchSize,
-        firstBatch: 0)
+    func part(_ split: Split) throws -> SplitWriter {
+      try SplitWriter(
+        output: output,
+        header: SegmentHeader(split: split, number: 0, shape: shape, batchSize: batchSize, firstBatch: 0),
+        tables: content.tables, segmentBytes: segmentBytes, rowsPerPartition: rowsPerPartition)
     }
-    train = try SplitWriter(
-      output: output, header: header(.train), tables: tables, segmentBytes: segmentBytes,
-      rowsPerPartition: rowsPerPartition)
-    holdout = try SplitWriter(
-      output: output, header: header(.holdout), tables: tables, segmentBytes: segmentBytes,
-      rowsPerPartition: rowsPerPartition)
+    train = try part(.train)
+    valid = try part(.valid)
+    holdout = try part(.holdout)
+  }
+
+  /// As above, with one single-valued feature a table and fp32 dense columns.
+  public convenience init(
+    to output: PendingOutput, tables: [TableLayout], denseCount: Int, batchSize: Int,
+    segmentBytes: Int = DatasetWriter.defaultSegmentBytes,
+    rowsPerPartition: Int = DatasetWriter.defaultRowsPerPartition,
+    pool: WorkerPool = WorkerPool(threadCount: 1)
+  ) throws {
+    try self.init(
+      to: output, content: DatasetContent(tables: tables, denseCount: denseCount), batchSize: batchSize,
+      segmentBytes: segmentBytes, rowsPerPartition: rowsPerPartition, pool: pool)
   }
 
   /// Appends the next batch of `split`.
   public func append(_ samples: SampleBatch, to split: Split) throws {
-    guard (1...batchSize).contains(samples.sampleCount), samples.tableCount == tables.count,
-      samples.denseCount == denseCount
-    else {
+    guard (1...batchSize).contains(samples.sampleCount), samples.shape == content.shape else {
       throw ChanterError(.badInput, "a batch of \(samples.sampleCount) samples does not fit this dataset")
     }
     let writer = writer(of: split)
-    try slots[0].build(samples, index: writer.batches, tables: tables)
+    try slots[0].build(samples, index: writer.batches, tables: content.tables)
     try writer.append(slots[0])
   }
 
@@ -91,7 +96,7 @@ public final class DatasetWriter {
       let base = writer.batches
       try BatchSlot.run(slots, group, on: pool) { task, slot, worker in
         try fill(first + task, slot.samples, worker)
-        try slot.build(slot.samples, index: base + task, tables: tables)
+        try slot.build(slot.samples, index: base + task, tables: content.tables)
       }
       for slot in slots[..<group] { try writer.append(slot) }
     }
@@ -107,16 +112,24 @@ public final class DatasetWriter {
 
   /// Memory of a writer beside rows and batches: what a group is made in, with room for the frames before and after
   /// compression.
-  public static func bytes(tableCount: Int, denseCount: Int, batchSize: Int, threads: Int) -> Int {
-    let layout = BatchBuilder.layout(tableCount: tableCount, denseCount: denseCount, capacity: batchSize)
+  /// - Parameter bagEntries: the most entries that the bags of a batch have.
+  public static func bytes(shape: SampleShape, batchSize: Int, bagEntries: Int, threads: Int) -> Int {
+    let layout = BatchBuilder.layout(shape: shape, capacity: batchSize, bagEntries: bagEntries)
     let raw = FrameShape.maximumRawBytes(
-      tables: tableCount, dense: denseCount, samples: batchSize, unique: layout.maximumUniqueRows)
-    let samples = 4 * batchSize * (tableCount + denseCount + 1)
-    let slot = layout.bytes + samples + 16 * batchSize + 8 * layout.maximumUniqueRows + 4 * raw
+      shape, samples: batchSize, unique: layout.maximumUniqueRows, entries: layout.maximumEntries)
+    let samples = SampleBatch.bytes(shape: shape, capacity: batchSize) + 12 * bagEntries
+    let slot =
+      layout.bytes + samples + BatchBuilder.bytes(of: layout) + 8 * layout.maximumUniqueRows + 4 * raw
     return groupSize(batchSize: batchSize, threads: threads) * slot
   }
 
-  private func writer(of split: Split) -> SplitWriter { split == .train ? train : holdout }
+  private func writer(of split: Split) -> SplitWriter {
+    switch split {
+    case .train: train
+    case .valid: valid
+    case .holdout: holdout
+    }
+  }
 
   /// Computes the hints, writes everything, and gives the output its final name.
   /// - Parameters:
@@ -126,25 +139,33 @@ public final class DatasetWriter {
   public func finish(
     vocabularyIdentity: String? = nil, progress: (_ done: Int, _ total: Int) throws -> Void = { _, _ in }
   ) throws -> Manifest {
-    let total = train.batches + holdout.batches
-    let (trainPart, trainContent) = try train.finish(slots, on: pool) { try progress($0, total) }
-    let (holdoutPart, holdoutContent) = try holdout.finish(slots, on: pool) {
-      try progress(trainPart.batches + $0, total)
-    }
+    let total = train.batches + valid.batches + holdout.batches
     let vocabulary = vocabularyIdentity ?? identityWithoutVocabulary()
     var batching = Fingerprint()
-    batching.update("chanter batching 1")
+    batching.update("chanter batching 2")
     batching.update(vocabulary)
     batching.update(UInt64(batchSize))
-    batching.update(UInt64(denseCount))
-    for (part, content) in [(trainPart, trainContent), (holdoutPart, holdoutContent)] {
+    batching.update(UInt64(content.denseCount))
+    for feature in content.features {
+      batching.update(UInt64(feature.name.utf8.count))
+      batching.update(feature.name)
+      batching.update(UInt64(feature.table) << 1 | (feature.isBag ? 1 : 0))
+    }
+    var parts: [Split: SplitManifest] = [:]
+    var done = 0
+    for split in Split.allCases {
+      let (part, fingerprint) = try writer(of: split).finish(slots, on: pool) {
+        try progress(done + $0, total)
+      }
       batching.update(UInt64(part.samples))
-      batching.update(content)
+      batching.update(fingerprint)
+      parts[split] = part
+      done += part.batches
     }
     let manifest = Manifest(
-      tables: tables, denseCount: denseCount, batchSize: batchSize, vocabularyIdentity: vocabulary,
-      batchingIdentity: batching.hex, hasVocabulary: vocabularyIdentity != nil, train: trainPart,
-      holdout: holdoutPart)
+      content: content, batchSize: batchSize, vocabularyIdentity: vocabulary, batchingIdentity: batching.hex,
+      hasVocabulary: vocabularyIdentity != nil, train: parts[.train] ?? SplitManifest(),
+      valid: parts[.valid] ?? SplitManifest(), holdout: parts[.holdout] ?? SplitManifest())
     let sealed = try manifest.write(to: output.file(Manifest.fileName))
     try output.publish()
     return sealed
@@ -153,7 +174,7 @@ public final class DatasetWriter {
   private func identityWithoutVocabulary() -> String {
     var fingerprint = Fingerprint()
     fingerprint.update("chanter rows without values 1")
-    for table in tables {
+    for table in content.tables {
       fingerprint.update(UInt64(table.name.utf8.count))
       fingerprint.update(table.name)
       fingerprint.update(UInt64(table.rows))

@@ -6,10 +6,13 @@ public import Primitives
 /// The numbers here bound everything that a reader allocates.
 public struct Manifest: Codable, Equatable, Sendable {
   static let format = "chanter dataset"
-  static let currentVersion = 1
+  static let currentVersion = 2
   static let fileName = "manifest.json"
   /// Limits that keep a damaged manifest from asking for absurd memory.
   static let maximumTables = 4096
+  static let maximumFeatures = 4096
+  /// Entries of a batch, all features together.
+  static let maximumEntries = 1 << 26
   static let maximumDense = 4096
   public static let maximumBatchSize = 65_536
   private static let maximumBytes = 64 << 20
@@ -18,7 +21,13 @@ public struct Manifest: Codable, Equatable, Sendable {
   private(set) var version = Self.currentVersion
   /// In the order of the batches' tables; `rows` counts the two reserved rows.
   public internal(set) var tables: [TableLayout]
+  /// In the order of the batches' features.
+  public internal(set) var features: [FeatureLayout]
   public internal(set) var denseCount: Int
+  public internal(set) var densePrecision: DensePrecision
+  public internal(set) var hasWeights: Bool
+  /// How raw input becomes samples, as its reader wrote it; nil for a dataset that was written from row numbers.
+  public internal(set) var schema: String?
   /// Samples of every batch but the last of a split.
   public internal(set) var batchSize: Int
   /// Identity of the value-to-row numbering. A model can be evaluated on datasets that share it.
@@ -29,28 +38,46 @@ public struct Manifest: Codable, Equatable, Sendable {
   /// Whether the dataset holds the raw values; one that was written straight from rows does not.
   public internal(set) var hasVocabulary: Bool
   public internal(set) var train: SplitManifest
+  public internal(set) var valid: SplitManifest
   public internal(set) var holdout: SplitManifest
   /// Fingerprint of this manifest with an empty checksum.
   private(set) var checksum = ""
 
   init(
-    tables: [TableLayout], denseCount: Int, batchSize: Int, vocabularyIdentity: String,
-    batchingIdentity: String, hasVocabulary: Bool, train: SplitManifest, holdout: SplitManifest
+    content: DatasetContent, batchSize: Int, vocabularyIdentity: String, batchingIdentity: String,
+    hasVocabulary: Bool, train: SplitManifest, valid: SplitManifest, holdout: SplitManifest
   ) {
-    self.tables = tables
-    self.denseCount = denseCount
+    tables = content.tables
+    features = content.features
+    denseCount = content.denseCount
+    densePrecision = content.densePrecision
+    hasWeights = content.hasWeights
+    schema = content.schema
     self.batchSize = batchSize
     self.vocabularyIdentity = vocabularyIdentity
     self.batchingIdentity = batchingIdentity
     self.hasVocabulary = hasVocabulary
     self.train = train
+    self.valid = valid
     self.holdout = holdout
   }
 
-  public func split(_ split: Split) -> SplitManifest { split == .train ? train : holdout }
+  public func split(_ split: Split) -> SplitManifest {
+    switch split {
+    case .train: train
+    case .valid: valid
+    case .holdout: holdout
+    }
+  }
 
-  /// All samples of both splits.
-  public var samples: Int { train.samples + holdout.samples }
+  /// All samples of all splits.
+  public var samples: Int { train.samples + valid.samples + holdout.samples }
+
+  /// What every sample consists of.
+  public var shape: SampleShape {
+    SampleShape(
+      tableCount: tables.count, features: features, denseCount: denseCount, hasWeights: hasWeights)
+  }
 
   private func encoded() throws -> Data {
     let encoder = JSONEncoder()
@@ -115,14 +142,22 @@ public struct Manifest: Codable, Equatable, Sendable {
     try require(tables.count <= Self.maximumTables, "number of tables")
     try require((0...Self.maximumDense).contains(denseCount), "number of dense columns")
     try require((1...Self.maximumBatchSize).contains(batchSize), "batch size")
-    for part in [train, holdout] {
+    try require(
+      features.count <= Self.maximumFeatures && Set(features.map(\.table)) == Set(tables.indices),
+      "list of features")
+    let shape = shape
+    for part in [train, valid, holdout] {
       try require(part.samples >= 0 && part.samples <= Int(UInt32.max) * batchSize, "number of samples")
       try require(part.batches == (part.samples + batchSize - 1) / batchSize, "number of batches")
+      let singles = shape.singleCount * min(batchSize, part.samples)
       try require(
-        (0...tables.count * min(batchSize, part.samples)).contains(part.maximumUniqueRows),
-        "number of unique rows")
+        part.maximumEntries <= Self.maximumEntries
+          && (part.maximumEntries == singles || part.maximumEntries > singles && shape.bagCount > 0),
+        "number of entries")
+      try require(
+        (0...part.maximumEntries).contains(part.maximumUniqueRows), "number of unique rows")
       let bound = FrameShape.maximumRawBytes(
-        tables: tables.count, dense: denseCount, samples: batchSize, unique: part.maximumUniqueRows)
+        shape, samples: batchSize, unique: part.maximumUniqueRows, entries: part.maximumEntries)
       try require((0...bound).contains(part.maximumRawBytes), "frame size")
       try require((0...LZ4Frame.bound(bound)).contains(part.maximumCompressedBytes), "frame size")
       // The planner's least capacity comes from these.
@@ -150,6 +185,8 @@ public struct SplitManifest: Codable, Equatable, Sendable {
   public internal(set) var labelMean = 0.0
   /// Unique rows of the richest batch.
   public internal(set) var maximumUniqueRows = 0
+  /// Entries of the richest batch, all features together.
+  public internal(set) var maximumEntries = 0
   /// `largestUnions[k]`: the most unique rows of any 2^k consecutive batches, the first batch following the last,
   /// for every 2^k up to the smaller of `batches` and 4,096.
   public internal(set) var largestUnions: [Int] = []

@@ -54,6 +54,7 @@ final class SplitWriter {
     summary.samples += batch.sampleCount
     summary.batches += 1
     summary.maximumUniqueRows = max(summary.maximumUniqueRows, batch.uniqueCount)
+    summary.maximumEntries = max(summary.maximumEntries, batch.entryCount)
   }
 
   /// Writes the segments, a group of batches at a time.

@@ -25,13 +25,14 @@ public final class BatchReader {
     batchCount = part.batches
     layout = dataset.layout(of: split)
     starts = part.segments.reduce(into: [0]) { $0.append(($0.last ?? 0) + $1.batches) }
-    decoder = BatchDecoder(tables: dataset.manifest.tables, layout: layout)
+    decoder = BatchDecoder(
+      tables: dataset.manifest.tables, layout: layout, precision: dataset.manifest.densePrecision)
     lz4 = try LZ4Decoder()
     compressed = AlignedBuffer(count: SegmentFormat.frameHeaderBytes + part.maximumCompressedBytes)
     raw = AlignedBuffer(count: part.maximumRawBytes)
   }
 
-  /// Bytes that a reader of `split` allocates: two frames, one column of deltas, and liblz4's context.
+  /// Bytes that a reader of `split` allocates: two frames, the deltas of one table, and liblz4's context.
   public static func bytes(of dataset: Dataset, split: Split) -> Int {
     let part = dataset.manifest.split(split)
     return max(64, SegmentFormat.frameHeaderBytes + part.maximumCompressedBytes)
@@ -46,10 +47,7 @@ public final class BatchReader {
   /// - Throws: `.corrupt` with path and offset for bytes that do not check out; `batch` then means nothing.
   public func read(_ index: Int, into batch: Batch) throws {
     precondition(index >= 0 && index < batchCount, "batch \(index) of \(batchCount)")
-    precondition(
-      batch.layout.tableCount == layout.tableCount && batch.layout.denseCount == layout.denseCount
-        && batch.layout.maximumSamples >= layout.maximumSamples
-        && batch.layout.maximumUniqueRows >= layout.maximumUniqueRows, "the batch has another layout")
+    precondition(batch.layout.holds(layout), "the batch has another layout")
     let (file, entryOffset, framesEnd) = try locate(index)
     try file.read(at: entryOffset, into: compressed.base, count: SegmentFormat.indexEntryBytes)
     var entry = ByteCursor(bytes(SegmentFormat.indexEntryBytes), path: file.path, origin: entryOffset)
@@ -128,8 +126,8 @@ public final class BatchReader {
       return UnsafeRawBufferPointer(start: scratch.base, count: count)
     }
     let header = SegmentHeader(
-      split: split, number: number, tableCount: manifest.tables.count, denseCount: manifest.denseCount,
-      batchSize: manifest.batchSize, firstBatch: starts[number])
+      split: split, number: number, shape: manifest.shape, batchSize: manifest.batchSize,
+      firstBatch: starts[number])
     try header.check(try piece(0, SegmentFormat.headerBytes), path: file.path)
     let footerOffset = segment.bytes - SegmentFormat.footerBytes
     var footer = ByteCursor(

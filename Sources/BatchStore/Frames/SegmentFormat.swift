@@ -2,7 +2,7 @@ import Primitives
 
 /// Fixed parts of a segment file; `Format.md` has the layout. All integers little-endian. Do not renumber.
 enum SegmentFormat {
-  static let version: UInt32 = 1
+  static let version: UInt32 = 2
   static let headerMagic: UInt64 = 0x3148_4354_4142_4843  // "CHBATCH1"
   static let footerMagic: UInt64 = 0x444E_4554_4142_4843  // "CHBATEND"
   static let frameMagic: UInt32 = 0x4642_4843  // "CHBF"
@@ -22,8 +22,7 @@ enum SegmentFormat {
 struct SegmentHeader: Equatable {
   var split: Split
   var number: Int
-  var tableCount: Int
-  var denseCount: Int
+  var shape: SampleShape
   var batchSize: Int
   var firstBatch: Int
 
@@ -33,10 +32,10 @@ struct SegmentHeader: Equatable {
     target.append(integer: SegmentFormat.version)
     target.append(integer: split.code)
     target.append(integer: UInt32(number))
-    target.append(integer: UInt32(tableCount))
-    target.append(integer: UInt32(denseCount))
+    target.append(integer: UInt32(shape.tableCount))
+    target.append(integer: UInt32(shape.denseCount))
     target.append(integer: UInt32(batchSize))
-    target.append(integer: UInt32(0))
+    target.append(integer: UInt32(shape.featureCount))
     target.append(integer: UInt64(firstBatch))
     target.appendChecksum(from: start)
   }

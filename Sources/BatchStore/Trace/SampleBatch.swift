@@ -1,93 +1,116 @@
 public import Primitives
 
-/// Samples in the form in which they are made: a row number per table and sample, before duplicates are found.
+/// Samples in the form in which they are made: row numbers by feature and sample, before duplicates are found.
 ///
 /// Fill the buffers, set `sampleCount`, and give it to `BatchBuilder` or `DatasetWriter`.
 public final class SampleBatch {
-  public let tableCount: Int
-  public let denseCount: Int
+  public let shape: SampleShape
   /// Samples that fit.
   public let capacity: Int
   public var sampleCount = 0
-  /// `[tables x capacity]`: the row that sample i uses of table t is at `t * capacity + i`.
+  /// `[features x capacity]`: the row that sample i has of the single-valued feature f is at `f * capacity + i`. What a
+  /// bag's part holds means nothing.
   public let rows: AlignedBuffer<UInt32>
+  /// The entries of each bag feature, in the order of the features.
+  public let bags: [BagColumn]
   /// `[sampleCount x denseCount]`, row-major.
   public let dense: AlignedBuffer<Float>
   /// `[sampleCount]`, 0 or 1.
   public let labels: AlignedBuffer<Float>
+  /// `[sampleCount]`, above 0; starts as 1.
+  public let weights: AlignedBuffer<Float>
 
-  public init(tableCount: Int, denseCount: Int, capacity: Int) {
-    self.tableCount = tableCount
-    self.denseCount = denseCount
+  public init(shape: SampleShape, capacity: Int) {
+    self.shape = shape
     self.capacity = capacity
-    rows = AlignedBuffer(count: tableCount * capacity)
-    dense = AlignedBuffer(count: capacity * denseCount)
+    rows = AlignedBuffer(count: shape.featureCount * capacity)
+    bags = (0..<shape.bagCount).map { _ in BagColumn(capacity: capacity) }
+    dense = AlignedBuffer(count: capacity * shape.denseCount)
     labels = AlignedBuffer(count: capacity)
+    weights = AlignedBuffer(count: capacity)
+    weights.base.update(repeating: 1, count: capacity)
+  }
+
+  /// One single-valued feature a table.
+  public convenience init(tableCount: Int, denseCount: Int, capacity: Int) {
+    self.init(shape: SampleShape(tableCount: tableCount, denseCount: denseCount), capacity: capacity)
+  }
+
+  public var tableCount: Int { shape.tableCount }
+  public var denseCount: Int { shape.denseCount }
+
+  /// Entries of all features.
+  public var entryCount: Int {
+    bags.reduce(shape.singleCount * sampleCount) { $0 + $1.entryCount(of: sampleCount) }
+  }
+
+  /// Bytes of one, without the entries of its bags, which take up to 12 each while they grow.
+  public static func bytes(shape: SampleShape, capacity: Int) -> Int {
+    4 * capacity * (shape.featureCount + shape.bagCount + shape.denseCount + 2)
+  }
+
+  /// Appends the samples `range` of another batch of the same shape; there must be room.
+  public func append(_ other: SampleBatch, _ range: Range<Int>) {
+    precondition(
+      sampleCount + range.count <= capacity && range.upperBound <= other.capacity && other.shape == shape)
+    for feature in 0..<shape.featureCount {
+      (rows.base + feature * capacity + sampleCount).update(
+        from: other.rows.base + feature * other.capacity + range.lowerBound, count: range.count)
+    }
+    for (bag, source) in zip(bags, other.bags) { bag.append(source, range, at: sampleCount) }
+    (dense.base + sampleCount * denseCount).update(
+      from: other.dense.base + range.lowerBound * denseCount, count: range.count * denseCount)
+    (labels.base + sampleCount).update(from: other.labels.base + range.lowerBound, count: range.count)
+    (weights.base + sampleCount).update(from: other.weights.base + range.lowerBound, count: range.count)
+    sampleCount += range.count
   }
 }
 
-/// Finds the unique rows of samples and where each sample uses them.
-///
-/// One radix sort a table: linear time, no hashing, ascending rows for free. Holds scratch memory for one column.
-public final class BatchBuilder {
-  private let keys: AlignedBuffer<RowKey>
-  private let order: AlignedBuffer<UInt32>
-  private let scratch: AlignedBuffer<UInt32>
+/// The entries of one bag feature: as many rows a sample as it has.
+public final class BagColumn {
+  /// `[samples + 1]`: sample i has the entries `offsets[i] ..< offsets[i + 1]`; the first is 0.
+  public let offsets: AlignedBuffer<UInt32>
+  private let entries = GrowableBuffer<UInt32>()
 
-  /// - Parameter capacity: the most samples that a batch will have.
-  public init(capacity: Int) {
-    keys = AlignedBuffer(count: capacity)
-    order = AlignedBuffer(count: capacity)
-    scratch = AlignedBuffer(count: capacity)
-  }
+  init(capacity: Int) { offsets = AlignedBuffer(count: capacity + 1) }
 
-  /// A layout that holds whatever `capacity` samples may contain.
-  public static func layout(tableCount: Int, denseCount: Int, capacity: Int) -> BatchLayout {
-    BatchLayout(
-      tableCount: tableCount, denseCount: denseCount, maximumSamples: capacity,
-      maximumUniqueRows: tableCount * capacity)
-  }
+  /// The rows of all entries, sample by sample; moves when `resize` is called.
+  public var rows: UnsafeMutablePointer<UInt32> { entries.base }
 
-  /// Fills all of `batch` but the hints, which become 0: never used again, not first touched.
-  public func build(_ samples: SampleBatch, index: Int, into batch: Batch) {
-    let count = samples.sampleCount
-    let tables = samples.tableCount
-    precondition(
-      count <= keys.count && count <= batch.layout.maximumSamples && tables == batch.layout.tableCount
-        && samples.denseCount == batch.layout.denseCount, "the samples do not fit the batch")
-    let keys = keys.base
-    let order = order.base
-    let inverse = batch.inverse.base
-    let offsets = batch.tableOffsets.base
-    var unique = 0
-    offsets[0] = 0
-    for table in 0..<tables {
-      let rows = samples.rows.base + table * samples.capacity
-      let column = inverse + table * count
-      for sample in 0..<count { keys[sample] = RowKey(table: table, row: rows[sample]) }
-      RadixSort.sort(keys: keys, count: count, order: order, scratch: scratch.base)
-      let limit = batch.layout.maximumUniqueRows
-      let target = batch.keys.base
-      var previous = RowKey.max
-      for place in 0..<count {
-        let sample = Int(order[place])
-        let key = keys[sample]
-        if key != previous {
-          precondition(unique < limit, "the batch has no room for its unique rows")
-          target[unique] = key
-          unique += 1
-          previous = key
-        }
-        column[sample] = UInt32(truncatingIfNeeded: unique - 1)
-      }
-      offsets[table + 1] = UInt32(unique)
+  func entryCount(of samples: Int) -> Int { Int(offsets.base[samples]) }
+
+  /// Makes room for `count` entries, of which those that were there stay.
+  /// - Returns: where the first of them lies.
+  @discardableResult
+  public func resize(to count: Int) -> UnsafeMutablePointer<UInt32> {
+    if count > entries.count {
+      _ = entries.extend(by: count - entries.count)
+    } else {
+      entries.truncate(to: count)
     }
-    batch.dense.base.update(from: samples.dense.base, count: count * samples.denseCount)
-    batch.labels.base.update(from: samples.labels.base, count: count)
-    batch.nextUse.base.update(repeating: 0, count: unique)
-    batch.firstTouch.base.update(repeating: 0, count: unique)
-    batch.index = index
-    batch.sampleCount = count
-    batch.uniqueCount = unique
+    return entries.base
+  }
+
+  /// Sets the entries of sample `sample`; those of the samples before are set already.
+  public func set(_ sample: Int, _ rows: some Collection<UInt32>) {
+    var position = Int(offsets.base[sample])
+    let target = resize(to: position + rows.count)
+    for row in rows {
+      target[position] = row
+      position += 1
+    }
+    offsets.base[sample + 1] = UInt32(position)
+  }
+
+  fileprivate func append(_ source: BagColumn, _ range: Range<Int>, at sample: Int) {
+    let from = source.offsets.base
+    let first = Int(from[range.lowerBound])
+    let count = Int(from[range.upperBound]) - first
+    let start = Int(offsets.base[sample])
+    (resize(to: start + count) + start).update(from: source.rows + first, count: count)
+    for position in 0..<range.count {
+      offsets.base[sample + position + 1] = UInt32(
+        start + Int(from[range.lowerBound + position + 1]) - first)
+    }
   }
 }

@@ -17,8 +17,7 @@ public final class SampleSpool {
   }
 
   fileprivate let file: File
-  fileprivate let tableCount: Int
-  fileprivate let denseCount: Int
+  fileprivate let shape: SampleShape
   /// Samples of every chunk but the last.
   public let chunkSamples: Int
   private let entries = GrowableBuffer<Entry>()
@@ -28,10 +27,9 @@ public final class SampleSpool {
   public private(set) var sampleCount = 0
 
   /// - Parameter directory: where the temporary file lies.
-  public init(directory: String, tableCount: Int, denseCount: Int, chunkSamples: Int) throws {
+  public init(directory: String, shape: SampleShape, chunkSamples: Int) throws {
     file = try File(temporaryIn: directory)
-    self.tableCount = tableCount
-    self.denseCount = denseCount
+    self.shape = shape
     self.chunkSamples = chunkSamples
   }
 
@@ -70,21 +68,38 @@ public final class SampleSpool {
     return (Int(entry.rawBytes), min(chunkSamples, sampleCount - chunk * chunkSamples))
   }
 
-  /// Labels as bytes, four planes of each dense column, then per table the number of planes and the planes.
+  /// Labels as bytes, weights if there are any, four planes of each dense column, then by feature: of a bag the planes of
+  /// its lengths, and the planes of its rows.
   private static func encode(_ samples: SampleBatch, into raw: GrowableBuffer<UInt8>) {
     let count = samples.sampleCount
     let labels = samples.labels.base
     let bytes = raw.extend(by: count)
     for sample in 0..<count { bytes[sample] = labels[sample] == 0 ? 0 : 1 }
-    BytePlanes.append(samples.dense.base, rows: count, columns: samples.denseCount, to: raw)
-    for table in 0..<samples.tableCount {
-      let rows = samples.rows.base + table * samples.capacity
-      var largest: UInt32 = 0
-      for sample in 0..<count { largest = max(largest, rows[sample]) }
-      let planes = FrameShape.planes(for: largest)
-      raw.append(UInt8(planes))
-      BytePlanes.append(rows, count: count, minus: 0, planes: planes, to: raw)
+    if samples.shape.hasWeights {
+      BytePlanes.append(samples.weights.base, rows: count, columns: 1, to: raw)
     }
+    BytePlanes.append(samples.dense.base, rows: count, columns: samples.denseCount, to: raw)
+    var bags = samples.bags.makeIterator()
+    for (number, feature) in samples.shape.features.enumerated() {
+      if feature.isBag, let bag = bags.next() {
+        // Lengths would be smaller, but offsets need no scratch memory, and lz4 follows.
+        raw.append(integer: UInt32(bag.entryCount(of: count)))
+        BytePlanes.append(bag.offsets.base + 1, count: count, minus: 0, planes: 4, to: raw)
+        append(bag.rows, bag.entryCount(of: count), to: raw)
+      } else {
+        append(samples.rows.base + number * samples.capacity, count, to: raw)
+      }
+    }
+  }
+
+  private static func append(
+    _ rows: UnsafePointer<UInt32>, _ count: Int, to raw: GrowableBuffer<UInt8>
+  ) {
+    var largest: UInt32 = 0
+    for entry in 0..<count { largest = max(largest, rows[entry]) }
+    let planes = FrameShape.planes(for: largest)
+    raw.append(UInt8(planes))
+    BytePlanes.append(rows, count: count, minus: 0, planes: planes, to: raw)
   }
 }
 
@@ -100,8 +115,7 @@ public final class SampleSpoolReader {
   public init(_ spool: SampleSpool) throws {
     self.spool = spool
     lz4 = try LZ4Decoder()
-    chunk = SampleBatch(
-      tableCount: spool.tableCount, denseCount: spool.denseCount, capacity: spool.chunkSamples)
+    chunk = SampleBatch(shape: spool.shape, capacity: spool.chunkSamples)
   }
 
   /// Fills `target` with the samples `range`, which must all be there and fit.
@@ -142,33 +156,36 @@ public final class SampleSpoolReader {
     var cursor = ByteCursor(raw.bytes, path: spool.file.path, origin: 0)
     let labels = try cursor.take(count).assumingMemoryBound(to: UInt8.self)
     for sample in 0..<count { target.labels.base[sample] = Float(labels[sample]) }
+    if target.shape.hasWeights {
+      BytePlanes.read(try cursor.take(4 * count), rows: count, columns: 1, into: target.weights.base)
+    }
     BytePlanes.read(
       try cursor.take(4 * count * target.denseCount), rows: count, columns: target.denseCount,
       into: target.dense.base)
-    for table in 0..<target.tableCount {
-      let planes = Int(try cursor.integer(UInt8.self))
-      guard planes <= 4 else { throw cursor.corrupt("the temporary file reads back wrong") }
-      _ = BytePlanes.read(
-        try cursor.take(planes * count), planes: planes, count: count, plus: 0,
-        into: target.rows.base + table * target.capacity)
+    var bags = target.bags.makeIterator()
+    for (number, feature) in target.shape.features.enumerated() {
+      if feature.isBag, let bag = bags.next() {
+        let entries = Int(try cursor.integer(UInt32.self))
+        let largest = BytePlanes.read(
+          try cursor.take(4 * count), planes: 4, count: count, plus: 0, into: bag.offsets.base + 1)
+        guard largest == entries else { throw Self.damaged(cursor) }
+        try Self.read(&cursor, entries, into: bag.resize(to: entries))
+      } else {
+        try Self.read(&cursor, count, into: target.rows.base + number * target.capacity)
+      }
     }
     target.sampleCount = count
   }
-}
 
-extension SampleBatch {
-  /// Appends the samples `range` of another batch of the same shape; there must be room.
-  public func append(_ other: SampleBatch, _ range: Range<Int>) {
-    precondition(
-      sampleCount + range.count <= capacity && range.upperBound <= other.capacity
-        && other.tableCount == tableCount && other.denseCount == denseCount)
-    for table in 0..<tableCount {
-      (rows.base + table * capacity + sampleCount).update(
-        from: other.rows.base + table * other.capacity + range.lowerBound, count: range.count)
-    }
-    (dense.base + sampleCount * denseCount).update(
-      from: other.dense.base + range.lowerBound * denseCount, count: range.count * denseCount)
-    (labels.base + sampleCount).update(from: other.labels.base + range.lowerBound, count: range.count)
-    sampleCount += range.count
+  private static func read(
+    _ cursor: inout ByteCursor, _ count: Int, into rows: UnsafeMutablePointer<UInt32>
+  ) throws {
+    let planes = Int(try cursor.integer(UInt8.self))
+    guard planes <= 4 else { throw damaged(cursor) }
+    _ = BytePlanes.read(try cursor.take(planes * count), planes: planes, count: count, plus: 0, into: rows)
+  }
+
+  private static func damaged(_ cursor: ByteCursor) -> ChanterError {
+    cursor.corrupt("the temporary file reads back wrong")
   }
 }

@@ -1,3 +1,4 @@
+import BatchStore
 import Primitives
 
 #if canImport(Glibc)
@@ -16,6 +17,11 @@ public enum CriteoLayout {
 
   /// Names of the embedding tables: C1 to C26.
   public static let tableNames = (1...categoryCount).map { "C\($0)" }
+
+  /// One feature a table; other code of the target shares it.
+  static let features = tableNames.enumerated().map { FeatureLayout(name: $1, table: $0) }
+  static let shape = SampleShape(
+    tableCount: categoryCount, features: features, denseCount: integerCount)
 
   /// What a model sees of an integer: log(1 + max(x, 0)), and 0 for an empty one.
   public static func denseValue(_ integer: Int64?) -> Float {

@@ -34,12 +34,11 @@ final class TextBlock: @unchecked Sendable {
   static let memory =
     bytes
     + maximumSamples
-    * (4 * (1 + CriteoLayout.integerCount) + CriteoLayout.categoryCount * (4 + 4 + 2 + 8))
+    * (4 * (2 + CriteoLayout.integerCount) + CriteoLayout.categoryCount * (4 + 4 + 2 + 8))
 
   init() {
     let capacity = Self.maximumSamples
-    samples = SampleBatch(
-      tableCount: CriteoLayout.categoryCount, denseCount: CriteoLayout.integerCount, capacity: capacity)
+    samples = SampleBatch(shape: CriteoLayout.shape, capacity: capacity)
     starts = AlignedBuffer(count: CriteoLayout.categoryCount * capacity)
     lengths = AlignedBuffer(count: CriteoLayout.categoryCount * capacity)
     hashes = AlignedBuffer(count: CriteoLayout.categoryCount * capacity)

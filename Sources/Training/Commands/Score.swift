@@ -58,6 +58,7 @@ public final class Scorer {
   ) throws {
     let manifest = dataset.manifest
     guard manifest.vocabularyIdentity == header.dataset.vocabulary, manifest.tables == store.layout.tables,
+      manifest.features == header.dataset.features,
       manifest.denseCount == header.denseCount
     else {
       throw ChanterError(

@@ -13,10 +13,10 @@ public struct TableUse: Sendable {
   /// Values with one use in the training part, and with two.
   public let once: Int
   public let twice: Int
-  /// Shares of the training samples: no value, and a value that shares the row of the rare ones.
+  /// Shares of the training accesses: no value, and a value that shares the row of the rare ones.
   public let missing: Double
   public let rare: Double
-  /// Share of the held-out samples whose value has no row of its own.
+  /// Share of the held-out accesses whose value has no row of its own.
   public let unseenInHoldout: Double
 }
 
@@ -54,9 +54,13 @@ public struct DatasetInspection {
       progressed(done, total)
     }
     var unseen = Array(repeating: 0, count: tables.count)
+    var heldOut = unseen
     try forEachBatch(.holdout) { batch in
       for table in tables.indices {
-        batch.forEachRow(of: table) { if $0 == Vocabulary.unseenRow { unseen[table] += 1 } }
+        batch.forEachRow(of: table) {
+          heldOut[table] += 1
+          if $0 == Vocabulary.unseenRow { unseen[table] += 1 }
+        }
       }
       step()
     }
@@ -70,13 +74,18 @@ public struct DatasetInspection {
         step()
       }
       for table in group {
-        result.append(use(of: tables[table], counts[table - group.lowerBound], unseen: unseen[table]))
+        result.append(
+          use(
+            of: tables[table], counts[table - group.lowerBound], unseen: unseen[table],
+            heldOut: heldOut[table]))
       }
     }
     return result
   }
 
-  private func use(of table: TableLayout, _ counts: AccessCounts, unseen: Int) -> TableUse {
+  private func use(
+    of table: TableLayout, _ counts: AccessCounts, unseen: Int, heldOut: Int
+  ) -> TableUse {
     let frequencies = counts.byFrequency()
     let reserved = 0..<min(counts.rows, Vocabulary.reservedRows)
     func values(usedTimes uses: Int) -> Int {
@@ -90,10 +99,10 @@ public struct DatasetInspection {
       once: values(usedTimes: 1), twice: values(usedTimes: 2),
       missing: share(accesses(Vocabulary.emptyRow), of: counts.accesses),
       rare: share(accesses(Vocabulary.unseenRow), of: counts.accesses),
-      unseenInHoldout: share(unseen, of: dataset.manifest.holdout.samples))
+      unseenInHoldout: share(unseen, of: heldOut))
   }
 
-  /// The rows of a table that the most training samples use, most first, of equal ones the lower row. Holds 4 bytes a
+  /// The rows of a table that training accesses most, most first, of equal ones the lower row. Holds 4 bytes a
   /// row of the table.
   public func mostUsed(of table: Int, count: Int) throws -> [(row: UInt32, uses: Int)] {
     var counts = AccessCounts(rows: Int(dataset.manifest.tables[table].rows))
@@ -121,10 +130,14 @@ public struct DatasetInspection {
 }
 
 extension Batch {
-  /// The row that each sample uses of one table, in order.
+  /// The rows that samples use of one table, feature by feature, each in order.
   func forEachRow(of table: Int, _ body: (UInt32) -> Void) {
-    let inverse = inverse.base + table * sampleCount
+    let inverse = inverse.base
     let keys = keys.base
-    for sample in 0..<sampleCount { body(keys[Int(inverse[sample])].row) }
+    for (number, feature) in layout.features.enumerated() where feature.table == table {
+      for entry in Int(entryOffsets.base[number])..<Int(entryOffsets.base[number + 1]) {
+        body(keys[Int(inverse[entry])].row)
+      }
+    }
   }
 }

@@ -3,14 +3,14 @@ import Primitives
 
 /// One sample as a dataset stores it.
 public struct StoredSample: Sendable {
-  /// Counted from 0 through both parts: the order of the log, whose end is held out.
+  /// Counted from 0 through the parts: train, valid, holdout.
   public let number: Int
   public let split: Split
   public let label: Float
   /// As the model sees them.
   public let dense: [Float]
-  /// The row of each table.
-  public let rows: [UInt32]
+  /// The rows of each feature: one, or those of its bag.
+  public let rows: [[UInt32]]
 }
 
 extension DatasetInspection {
@@ -53,10 +53,25 @@ extension DatasetInspection {
           StoredSample(
             number: first + position, split: split, label: batch.labels[sample],
             dense: Array(batch.dense.prefix()[sample * denseCount..<(sample + 1) * denseCount]),
-            rows: (0..<batch.layout.tableCount).map { table in
-              batch.keys[Int(batch.inverse[table * batch.sampleCount + sample])].row
-            }))
+            rows: batch.rows(of: sample)))
       }
+    }
+  }
+}
+
+extension Batch {
+  /// The rows of one sample, feature by feature.
+  func rows(of sample: Int) -> [[UInt32]] {
+    var bag = 0
+    return layout.features.enumerated().map { number, feature in
+      let start = Int(entryOffsets[number])
+      var entries = start + sample..<start + sample + 1
+      if feature.isBag {
+        let place = bag * (sampleCount + 1) + sample
+        entries = start + Int(bagOffsets[place])..<start + Int(bagOffsets[place + 1])
+        bag += 1
+      }
+      return entries.map { keys[Int(inverse[$0])].row }
     }
   }
 }
