@@ -15,7 +15,7 @@ struct FinalNumbering {
     self.rows = rows
   }
 
-  init(_ counters: [ValueCounter], minimumCount: Int, _ pool: WorkerPool) {
+  init(_ counters: [ValueCounter], _ names: [String], minimumCount: Int, _ pool: WorkerPool) {
     var order = [[UInt32]](repeating: [], count: counters.count)
     var rows = order
     order.withUnsafeMutableBufferPointer { order in
@@ -28,7 +28,7 @@ struct FinalNumbering {
     }
     self.order = order
     self.rows = rows
-    tables = zip(CriteoLayout.tableNames, order).map { name, order in
+    tables = zip(names, order).map { name, order in
       TableLayout(name: name, rows: UInt32(order.count + Vocabulary.reservedRows))
     }
   }

@@ -21,11 +21,13 @@ final class LogReading {
   private static let packedRatio = 3
 
   /// Memory of reading without the values: blocks, chunks that are filled and packed, and the readers of the spool.
-  static func bytes(threads: Int, batchSize: Int) -> Int {
+  static func bytes(_ layout: InputLayout, threads: Int, batchSize: Int) -> Int {
     let blocks = blocksPerThread * threads
-    let sampleBytes = SampleBatch.bytes(shape: CriteoLayout.shape, capacity: 1)
-    let chunks = (blocks * TextBlock.maximumSamples / batchSize + 2) * batchSize
-    return 2 * blocks * TextBlock.memory + 4 * chunks * sampleBytes + 8 * threads * batchSize * sampleBytes
+    let sampleBytes = SampleBatch.bytes(shape: layout.shape, capacity: 1)
+    let chunks = (blocks * layout.samplesPerBlock / batchSize + 2) * batchSize
+    // The bags of all chunks have no more entries than the blocks that they come from.
+    return 2 * blocks * TextBlock.memory(layout) + 4 * chunks * sampleBytes
+      + 8 * threads * batchSize * sampleBytes + 4 * 12 * blocks * layout.bagEntriesPerBlock
   }
 
   let spool: SampleSpool
@@ -37,7 +39,8 @@ final class LogReading {
   private let directory: String
   private let options: PreprocessOptions
   private let pool: WorkerPool
-  private let parser = CriteoParser(labelIsOptional: false)
+  private let parser: any BlockParser
+  private var layout: InputLayout { parser.layout }
   /// Bytes of all inputs, 0 if one has no size.
   private let totalBytes: Int
   /// Disk that temporary files and the result will take, about; inputs without a size are not in it.
@@ -50,14 +53,18 @@ final class LogReading {
   private var collected = 0
 
   /// - Parameter directory: where the temporary file lies.
-  init(_ options: PreprocessOptions, memory: PreprocessMemory, directory: String, pool: WorkerPool) throws {
+  init(
+    _ options: PreprocessOptions, _ parser: any BlockParser, memory: PreprocessMemory, directory: String,
+    pool: WorkerPool
+  ) throws {
+    self.parser = parser
     self.memory = memory
     self.directory = directory
     self.options = options
     self.pool = pool
-    counters = CriteoLayout.tableNames.map { _ in ValueCounter() }
+    counters = parser.layout.tableNames.map { _ in ValueCounter() }
     spool = try SampleSpool(
-      directory: directory, shape: CriteoLayout.shape, chunkSamples: options.batchSize)
+      directory: directory, shape: parser.layout.shape, chunkSamples: options.batchSize)
     var bytes = 0
     // A missing file is told now, not after the first has been read.
     var isComplete = true
@@ -75,23 +82,26 @@ final class LogReading {
 
   func run(_ progress: (PreprocessProgress) throws -> Void) throws {
     let roundSize = Self.blocksPerThread * pool.threadCount
-    let reader = try TextReader(options.inputs, blocks: 2 * roundSize)
+    let reader = try TextReader(options.inputs, layout: layout, blocks: 2 * roundSize)
     defer { reader.stop() }
     var round: [TextBlock] = []
     while true {
       round.removeAll(keepingCapacity: true)
-      while round.count < roundSize, let block = try reader.next() { round.append(block) }
+      while round.count < roundSize, let block = try reader.next() {
+        if block.isFirst { try parser.begin(block, path: options.inputs[block.input]) }
+        round.append(block)
+      }
       guard let last = round.last else { break }
       pool.run(round.count) { task, _ in parser.parse(round[task]) }
       for block in round { try check(block) }
       if spilled == nil, !hasRoom(for: round) {
-        spilled = try SpilledValues(directory: directory, memory: memory.partitionBytes)
+        spilled = try SpilledValues(
+          directory: directory, tableCount: layout.tableCount, memory: memory.partitionBytes)
       }
       pool.run(counters.count) { table, _ in
         for block in round {
-          counters[table].add(
-            block.column(table), addingNew: spilled == nil,
-            rows: block.samples.rows.base + table * block.samples.capacity)
+          counters[table].add(block.column(table), addingNew: spilled == nil, rows: block.rows(table))
+          block.scatter(table)
         }
       }
       for block in round {
@@ -113,15 +123,20 @@ final class LogReading {
 
   /// Whether the values stay within their share of the memory even if all of these are new.
   private func hasRoom(for round: [TextBlock]) -> Bool {
-    let samples = round.reduce(0) { $0 + $1.samples.sampleCount }
-    return counters.reduce(0) { $0 + $1.bytes(adding: samples) } <= memory.valueBytes
+    var needed = 0
+    for (table, counter) in counters.enumerated() {
+      let columns = round.map { $0.column(table) }
+      needed += counter.bytes(
+        adding: columns.reduce(0) { $0 + $1.count }, ofBytes: columns.reduce(0) { $0 + $1.valueBytes })
+    }
+    return needed <= memory.valueBytes
   }
 
   /// Takes back what the samples from `first` on added to the counts: they are held out.
   func forget(from first: Int) throws {
     let size = spool.chunkSamples
     let targets = (0..<2 * pool.threadCount).map { _ in
-      SampleBatch(shape: CriteoLayout.shape, capacity: size)
+      SampleBatch(shape: layout.shape, capacity: size)
     }
     let readers = try (0..<pool.threadCount).map { _ in try SampleSpoolReader(spool) }
     for start in stride(from: first, to: spool.sampleCount, by: size * targets.count) {
@@ -140,8 +155,9 @@ final class LogReading {
       for case let failure? in failures { throw failure }
       pool.run(counters.count) { table, _ in
         for samples in targets[..<count] {
-          counters[table].remove(
-            samples.rows.base + table * samples.capacity, count: samples.sampleCount)
+          samples.forEachEntry(of: layout.featuresByTable[table], in: 0..<samples.sampleCount) {
+            counters[table].remove($0.pointee)
+          }
         }
       }
     }

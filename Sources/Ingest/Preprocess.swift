@@ -15,8 +15,10 @@ public func preprocess(
   try options.validate()
   let output = try PendingOutput(options.output)
   let pool = WorkerPool(threadCount: options.threads)
-  let memory = try PreprocessMemory(options)
-  let reading = try LogReading(options, memory: memory, directory: output.directory, pool: pool)
+  let parser = CriteoParser(labelIsOptional: false)
+  let layout = parser.layout
+  let memory = try PreprocessMemory(options, layout)
+  let reading = try LogReading(options, parser, memory: memory, directory: output.directory, pool: pool)
   let free = try File.freeBytes(in: output.directory)
   guard reading.diskBytes <= free else {
     throw ChanterError(
@@ -39,24 +41,23 @@ public func preprocess(
     }
     try spilled.count(training: training, minimumCount: options.minimumCount, numbered)
     let merged = try FinalNumbering.merging(
-      reading.counters, spilled, minimumCount: options.minimumCount, to: vocabularyPath
+      reading.counters, layout.tableNames, spilled, minimumCount: options.minimumCount, to: vocabularyPath
     ) { try numbered(parts + $0) }
     numbering = merged.numbering
     identity.update { $0 = merged.identity }
   } else {
-    numbering = FinalNumbering(reading.counters, minimumCount: options.minimumCount, pool)
+    numbering = FinalNumbering(reading.counters, layout.tableNames, minimumCount: options.minimumCount, pool)
     nonisolated(unsafe) let counters = reading.counters
     let order = numbering.order
     // Written while the samples are encoded: both only read the counters.
     vocabulary = NamedThread("vocabulary") {
-      let made = try writeVocabulary(counters, order, to: vocabularyPath)
+      let made = try writeVocabulary(counters, layout.tableNames, order, to: vocabularyPath)
       identity.update { $0 = made }
     }
   }
   let encoded = Result {
     var content = DatasetContent(
-      tables: numbering.tables, features: CriteoLayout.features,
-      denseCount: CriteoLayout.integerCount)
+      tables: numbering.tables, features: layout.features, denseCount: layout.denseCount)
     content.densePrecision = options.densePrecision
     let writer = try DatasetWriter(
       to: output, content: content, batchSize: options.batchSize, segmentBytes: options.segmentBytes,
@@ -88,10 +89,10 @@ func heldOut(of samples: Int, share: Double) -> Int {
 }
 
 private func writeVocabulary(
-  _ counters: [ValueCounter], _ order: [[UInt32]], to path: String
+  _ counters: [ValueCounter], _ names: [String], _ order: [[UInt32]], to path: String
 ) throws -> String {
   let writer = try VocabularyWriter(path, tableCount: counters.count)
-  for (table, name) in CriteoLayout.tableNames.enumerated() {
+  for (table, name) in names.enumerated() {
     try writer.beginTable(
       TableLayout(name: name, rows: UInt32(order[table].count + Vocabulary.reservedRows)))
     for number in order[table] { try writer.append(counters[table].value(number)) }
@@ -143,11 +144,18 @@ private func encode(
 private func renumber(_ samples: SampleBatch, _ rows: [[UInt32]]) -> (unseen: Int, known: Int) {
   var unseen = 0
   var known = 0
-  for (table, rows) in rows.enumerated() {
-    let column = samples.rows.base + table * samples.capacity
-    for sample in 0..<samples.sampleCount {
-      let row = rows[Int(column[sample])]
-      column[sample] = row
+  var bags = samples.bags.makeIterator()
+  for (number, feature) in samples.shape.features.enumerated() {
+    let rows = rows[feature.table]
+    var column = samples.rows.base + number * samples.capacity
+    var count = samples.sampleCount
+    if feature.isBag, let bag = bags.next() {
+      column = bag.rows
+      count = bag.entryCount(of: count)
+    }
+    for entry in 0..<count {
+      let row = rows[Int(column[entry])]
+      column[entry] = row
       unseen += row == Vocabulary.unseenRow ? 1 : 0
       known += row > Vocabulary.emptyRow ? 1 : 0
     }

@@ -15,7 +15,7 @@ struct PreprocessMemory {
   /// Rows whose next uses are found at once.
   let rowsPerPartition: Int
 
-  init(_ options: PreprocessOptions) throws {
+  init(_ options: PreprocessOptions, _ layout: InputLayout) throws {
     guard let memory = options.memory else {
       valueBytes = options.valueBytes ?? .max
       partitionBytes = .max
@@ -23,10 +23,10 @@ struct PreprocessMemory {
       return
     }
     let fixed =
-      Self.programBytes + LogReading.bytes(threads: options.threads, batchSize: options.batchSize)
+      Self.programBytes + LogReading.bytes(layout, threads: options.threads, batchSize: options.batchSize)
       + SpilledValues.fixedBytes
       + DatasetWriter.bytes(
-        shape: CriteoLayout.shape, batchSize: options.batchSize, bagEntries: 0, threads: options.threads)
+        shape: layout.shape, batchSize: options.batchSize, bagEntries: 0, threads: options.threads)
     let rest = memory - fixed
     guard rest >= Self.leastValueBytes else {
       throw ChanterError(

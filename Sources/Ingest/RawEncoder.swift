@@ -25,7 +25,7 @@ public final class RawEncoder {
     }
     precondition(maximumSamples >= 1)
     reader = try LineReader(path)
-    layout = BatchBuilder.layout(shape: CriteoLayout.shape, capacity: maximumSamples)
+    layout = BatchBuilder.layout(shape: CriteoLayout.layout.shape, capacity: maximumSamples)
     encoder = SampleEncoder(vocabulary: vocabulary, capacity: maximumSamples)
     builder = BatchBuilder(shape: layout.shape)
   }

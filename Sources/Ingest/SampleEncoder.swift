@@ -11,7 +11,7 @@ struct SampleEncoder {
 
   init(vocabulary: Vocabulary, capacity: Int) {
     self.vocabulary = vocabulary
-    samples = SampleBatch(shape: CriteoLayout.shape, capacity: capacity)
+    samples = SampleBatch(shape: CriteoLayout.layout.shape, capacity: capacity)
   }
 
   var isFull: Bool { samples.sampleCount == samples.capacity }

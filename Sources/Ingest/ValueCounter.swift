@@ -24,14 +24,11 @@ final class ValueCounter {
     }
   }
 
-  /// Takes back the count of values that `add` gave these rows. A count that reached 2^32 - 1 stays.
-  func remove(_ rows: UnsafePointer<UInt32>, count: Int) {
-    counts.withUnsafeMutableBufferPointer { counts in
-      for sample in 0..<count where rows[sample] >= Vocabulary.reservedRows {
-        let number = Int(rows[sample]) - Vocabulary.reservedRows
-        if counts[number] < .max { counts[number] -= 1 }
-      }
-    }
+  /// Takes back a use of the value that `add` gave this row. A count that reached 2^32 - 1 stays.
+  func remove(_ row: UInt32) {
+    guard row >= Vocabulary.reservedRows else { return }
+    let number = Int(row) - Vocabulary.reservedRows
+    if counts[number] < .max { counts[number] -= 1 }
   }
 
   /// Values in row order from row 2 on: those seen at least 16 times by frequency, ties by first appearance; then the
@@ -64,9 +61,11 @@ final class ValueCounter {
     return rows
   }
 
-  /// The most memory that it takes while `extra` values are added, rows and order afterwards not included.
-  func bytes(adding extra: Int) -> Int {
-    values.bytes(adding: extra, valueBytes: CriteoLayout.maximumDigits) + 12 * (counts.count + extra)
+  /// The most memory that it takes while `extra` values of `valueBytes` bytes together are added, rows and order
+  /// afterwards not included.
+  func bytes(adding extra: Int, ofBytes valueBytes: Int) -> Int {
+    let longest = extra == 0 ? 0 : (valueBytes + extra - 1) / extra
+    return values.bytes(adding: extra, valueBytes: longest) + 12 * (counts.count + extra)
   }
 
   /// Rows that `add` gave, the two reserved ones included.

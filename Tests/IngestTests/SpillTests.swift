@@ -21,9 +21,9 @@ import Testing
 
   static let cases = [
     Case(valueBytes: 0, minimumCount: 17), Case(valueBytes: 0, threads: 3),
-    Case(valueBytes: 11_000_000, threads: 1),
-    Case(valueBytes: 11_000_000, minimumCount: 3, holdout: 0.45, threads: 1),
-    Case(valueBytes: 11_000_000, holdout: 0, threads: 1),
+    Case(valueBytes: 8_000_000, threads: 1),
+    Case(valueBytes: 8_000_000, minimumCount: 3, holdout: 0.45, threads: 1),
+    Case(valueBytes: 8_000_000, holdout: 0, threads: 1),
   ]
 
   /// Whether the test of these cases means what it says: some values in memory, others not.
@@ -35,7 +35,8 @@ import Testing
         options.valueBytes = test.valueBytes
         options.threads = test.threads
         let reading = try LogReading(
-          options, memory: try PreprocessMemory(options), directory: directory.path,
+          options, CriteoParser(labelIsOptional: false),
+          memory: try PreprocessMemory(options, CriteoLayout.layout), directory: directory.path,
           pool: WorkerPool(threadCount: test.threads))
         try reading.run { _ in }
         #expect(reading.spilled != nil)

@@ -66,6 +66,30 @@ public final class SampleBatch {
   }
 }
 
+extension SampleBatch {
+  /// Calls `body` with the place of each row that some features have, sample by sample and in each feature by feature: the
+  /// order in which the values of a table are numbered.
+  /// - Parameter features: numbers of features, ascending.
+  public func forEachEntry(
+    of features: [Int], in range: Range<Int>, _ body: (UnsafeMutablePointer<UInt32>) -> Void
+  ) {
+    let columns = features.map { feature in
+      let isBag = shape.features[feature].isBag
+      let bag = isBag ? bags[shape.features[..<feature].count { $0.isBag }] : nil
+      return (rows: bag?.rows ?? rows.base + feature * capacity, offsets: bag?.offsets.base)
+    }
+    for sample in range {
+      for column in columns {
+        if let offsets = column.offsets {
+          for entry in Int(offsets[sample])..<Int(offsets[sample + 1]) { body(column.rows + entry) }
+        } else {
+          body(column.rows + sample)
+        }
+      }
+    }
+  }
+}
+
 /// The entries of one bag feature: as many rows a sample as it has.
 public final class BagColumn {
   /// `[samples + 1]`: sample i has the entries `offsets[i] ..< offsets[i + 1]`; the first is 0.
@@ -77,7 +101,8 @@ public final class BagColumn {
   /// The rows of all entries, sample by sample; moves when `resize` is called.
   public var rows: UnsafeMutablePointer<UInt32> { entries.base }
 
-  func entryCount(of samples: Int) -> Int { Int(offsets.base[samples]) }
+  /// Entries of the first `samples` samples.
+  public func entryCount(of samples: Int) -> Int { Int(offsets.base[samples]) }
 
   /// Makes room for `count` entries, of which those that were there stay.
   /// - Returns: where the first of them lies.

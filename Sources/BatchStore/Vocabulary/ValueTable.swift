@@ -26,6 +26,13 @@ public struct ValueColumn {
     self.hashes = hashes
     self.count = count
   }
+
+  /// Bytes of all values.
+  public var valueBytes: Int {
+    var total = 0
+    for position in 0..<count { total &+= Int(lengths[position]) }
+    return total
+  }
 }
 
 /// Numbers distinct byte strings in order of first appearance. Exact: values are compared byte by byte, so two never

@@ -10,7 +10,8 @@ extension FinalNumbering {
   ///   - progress: called with the partitions done while the uses get their rows.
   /// - Returns: the numbering of the values in memory, and the identity of the vocabulary.
   static func merging(
-    _ counters: [ValueCounter], _ spilled: SpilledValues, minimumCount: Int, to path: String,
+    _ counters: [ValueCounter], _ names: [String], _ spilled: SpilledValues, minimumCount: Int,
+    to path: String,
     _ progress: (Int) throws -> Void
   ) throws -> (numbering: FinalNumbering, identity: String) {
     var rows: [[UInt32]] = []
@@ -24,7 +25,7 @@ extension FinalNumbering {
         throw ChanterError(.unsupported, "a column has more than 2^32 - 3 values; raise --min-count")
       }
       let layout = TableLayout(
-        name: CriteoLayout.tableNames[table], rows: UInt32(count + Vocabulary.reservedRows))
+        name: names[table], rows: UInt32(count + Vocabulary.reservedRows))
       tables.append(layout)
       try writer.beginTable(layout)
       var final = [UInt32](repeating: Vocabulary.unseenRow, count: counter.provisionalRows)

@@ -24,13 +24,14 @@ final class SpilledValues {
   private(set) var resolved: PartitionedFile
   private var distinct = [Int](repeating: 0, count: partitionCount)
   /// Values by table that get rows.
-  private(set) var kept = [Int](repeating: 0, count: CriteoLayout.categoryCount)
+  private(set) var kept: [Int]
   private let decoder: PartitionDecoder
 
   /// - Parameters:
   ///   - directory: where the temporary files lie.
   ///   - memory: bytes for the values of one partition.
-  init(directory: String, memory: Int) throws {
+  init(directory: String, tableCount: Int, memory: Int) throws {
+    kept = [Int](repeating: 0, count: tableCount)
     self.directory = directory
     self.memory = memory
     func file() throws -> PartitionedFile {
@@ -52,7 +53,7 @@ final class SpilledValues {
     let capacity = block.samples.capacity
     let rows = block.samples.rows.base
     for sample in 0..<block.samples.sampleCount {
-      for table in 0..<CriteoLayout.categoryCount {
+      for table in 0..<block.layout.tableCount {
         let place = table * capacity + sample
         if rows[place] != Vocabulary.unseenRow { continue }
         let value = UnsafeRawBufferPointer(

@@ -19,7 +19,8 @@ struct LineTarget {
 }
 
 /// Parses lines strictly.
-struct CriteoParser {
+struct CriteoParser: BlockParser {
+  let layout = CriteoLayout.layout
   /// Whether the label may be absent: then the first line decides for all.
   private let labelIsOptional: Bool
   private var fieldCount = CriteoLayout.fieldCount
@@ -28,7 +29,9 @@ struct CriteoParser {
 
   init(labelIsOptional: Bool) { self.labelIsOptional = labelIsOptional }
 
-  /// Parses every line of a block into its columns, and notes what is wrong with bad ones, which leave no sample.
+  /// There is no header.
+  func begin(_ block: TextBlock, path: String) {}
+
   func parse(_ block: TextBlock) {
     let text = block.text.base
     let samples = block.samples
@@ -63,15 +66,7 @@ struct CriteoParser {
     }
     block.lines = lines
     samples.sampleCount = count
-    let hashes = block.hashes.base
-    for table in 0..<CriteoLayout.categoryCount {
-      let starts = block.starts.base + table * capacity
-      let lengths = block.lengths.base + table * capacity
-      for sample in 0..<count {
-        hashes[table * capacity + sample] = Fingerprint.short(
-          UnsafeRawBufferPointer(start: text + Int(starts[sample]), count: Int(lengths[sample])))
-      }
-    }
+    block.finish()
   }
 
   /// Parses one line of which `place` tells the rest of the story, for reading without blocks.

@@ -7,14 +7,15 @@ import Primitives
 final class TextBlock: @unchecked Sendable {
   /// Bytes of text, unless a line at the end is longer.
   static let bytes = 1 << 18
-  /// A full line has 39 tabs, a label and a line feed.
-  private static let leastLineBytes = 41
 
-  let text = AlignedBuffer<UInt8>(count: bytes)
+  let layout: InputLayout
+  /// The text, and behind it what a parser puts there.
+  let text: AlignedBuffer<UInt8>
   var count = 0
   /// Number of the input in the list of all.
   var input = 0
-  /// Whether the input ends with this block.
+  /// Whether the input begins with this block, and whether it ends with it.
+  var isFirst = false
   var isLast = false
   /// Bytes of all inputs that were read when the block was full, as they lie on the disk.
   var readBytes = 0
@@ -24,32 +25,111 @@ final class TextBlock: @unchecked Sendable {
   let problems = LineProblems()
   /// The samples; `rows` are filled when the values are numbered.
   let samples: SampleBatch
-  /// `[categories x capacity]`: where each value lies in `text`, its length, and its hash.
+  /// `[features x capacity]`: where the value of each single-valued feature lies in `text`, its length, and its hash.
   let starts: AlignedBuffer<UInt32>
   let lengths: AlignedBuffer<UInt16>
   let hashes: AlignedBuffer<UInt64>
+  /// The same of each bag, entry by entry; `samples.bags` has the offsets.
+  let bags: [ValueList]
+  /// By table that several features share: its entries, sample by sample and feature by feature.
+  private let shared: [SharedColumn?]
 
-  static let maximumSamples = bytes / leastLineBytes + 1
   /// All memory of a block.
-  static let memory =
-    bytes
-    + maximumSamples
-    * (4 * (2 + CriteoLayout.integerCount) + CriteoLayout.categoryCount * (4 + 4 + 2 + 8))
-
-  init() {
-    let capacity = Self.maximumSamples
-    samples = SampleBatch(shape: CriteoLayout.shape, capacity: capacity)
-    starts = AlignedBuffer(count: CriteoLayout.categoryCount * capacity)
-    lengths = AlignedBuffer(count: CriteoLayout.categoryCount * capacity)
-    hashes = AlignedBuffer(count: CriteoLayout.categoryCount * capacity)
+  static func memory(_ layout: InputLayout) -> Int {
+    let samples = layout.samplesPerBlock
+    let shared = layout.featuresByTable.filter { $0.count > 1 }.reduce(0) { $0 + $1.count }
+    // Lists of bags grow, and may be twice as large as they need to be.
+    return bytes + TextBlock.tailBytes
+      + SampleBatch.bytes(shape: layout.shape, capacity: samples) + 14 * layout.features.count * samples
+      + 18 * shared * samples + 2 * (4 + 14 + 18) * layout.bagEntriesPerBlock
   }
 
-  /// The values of one categorical column.
+  /// Room behind the text.
+  static let tailBytes = 1 << 16
+
+  init(_ layout: InputLayout) {
+    self.layout = layout
+    let capacity = layout.samplesPerBlock
+    text = AlignedBuffer(count: Self.bytes + Self.tailBytes)
+    samples = SampleBatch(shape: layout.shape, capacity: capacity)
+    starts = AlignedBuffer(count: layout.features.count * capacity)
+    lengths = AlignedBuffer(count: layout.features.count * capacity)
+    hashes = AlignedBuffer(count: layout.features.count * capacity)
+    bags = (0..<layout.shape.bagCount).map { _ in ValueList() }
+    shared = layout.featuresByTable.map { $0.count > 1 ? SharedColumn() : nil }
+  }
+
+  /// The values of one table, sample by sample and feature by feature.
   func column(_ table: Int) -> ValueColumn {
-    let start = table * samples.capacity
+    if let shared = shared[table] { return shared.values.column(in: text.base) }
+    let feature = layout.featuresByTable[table][0]
+    if let bag = layout.bagNumbers[feature] { return bags[bag].column(in: text.base) }
+    let start = feature * samples.capacity
     return ValueColumn(
       text: text.base, starts: starts.base + start, lengths: lengths.base + start,
       hashes: hashes.base + start, count: samples.sampleCount)
+  }
+
+  /// Where the rows of that column go; `scatter` must follow.
+  func rows(_ table: Int) -> UnsafeMutablePointer<UInt32> {
+    if let shared = shared[table] { return shared.rows.base }
+    let feature = layout.featuresByTable[table][0]
+    if let bag = layout.bagNumbers[feature] { return samples.bags[bag].resize(to: bags[bag].count) }
+    return samples.rows.base + feature * samples.capacity
+  }
+
+  /// Puts the rows of a table where the samples have them.
+  func scatter(_ table: Int) {
+    guard let shared = shared[table] else { return }
+    let features = layout.featuresByTable[table]
+    for feature in features {
+      if let bag = layout.bagNumbers[feature] { samples.bags[bag].resize(to: bags[bag].count) }
+    }
+    var position = 0
+    samples.forEachEntry(of: features, in: 0..<samples.sampleCount) { row in
+      row.pointee = shared.rows.base[position]
+      position += 1
+    }
+  }
+
+  /// Calls `body` with each use of a table in the order of `column`: its number there, its sample, and which of the
+  /// sample's uses of the table it is.
+  func forEachUse(
+    of table: Int, _ body: (_ use: Int, _ sample: Int, _ entry: Int) throws -> Void
+  ) rethrows {
+    let offsets = layout.featuresByTable[table].map { feature in
+      layout.bagNumbers[feature].map { samples.bags[$0].offsets.base }
+    }
+    var use = 0
+    for sample in 0..<samples.sampleCount {
+      var entry = 0
+      for bag in offsets {
+        for _ in 0..<(bag.map { Int($0[sample + 1] - $0[sample]) } ?? 1) {
+          try body(use, sample, entry)
+          use += 1
+          entry += 1
+        }
+      }
+    }
+  }
+
+  /// Hashes every value and gathers the columns of shared tables; ends parsing.
+  func finish() {
+    let text = text.base
+    let capacity = samples.capacity
+    for (feature, bag) in layout.bagNumbers.enumerated() {
+      if let bag {
+        bags[bag].hash(text)
+        continue
+      }
+      let start = feature * capacity
+      let (starts, lengths, hashes) = (starts.base + start, lengths.base + start, hashes.base + start)
+      for sample in 0..<samples.sampleCount {
+        hashes[sample] = Fingerprint.short(
+          UnsafeRawBufferPointer(start: text + Int(starts[sample]), count: Int(lengths[sample])))
+      }
+    }
+    for (table, column) in shared.enumerated() { column?.gather(layout.featuresByTable[table], of: self) }
   }
 }
 

@@ -19,12 +19,12 @@ final class TextReader {
   /// - Parameters:
   ///   - names: what errors call the inputs.
   ///   - blocks: how many there are; their memory bounds how far reading runs ahead.
-  init(_ names: [String], blocks: Int) throws {
+  init(_ names: [String], layout: InputLayout, blocks: Int) throws {
     let full = BoundedChannel<TextBlock>(capacity: blocks)
     let free = BoundedChannel<TextBlock>(capacity: blocks)
     self.full = full
     self.free = free
-    for _ in 0..<blocks { try free.send(TextBlock()) }
+    for _ in 0..<blocks { try free.send(TextBlock(layout)) }
     thread = NamedThread("text-reader") {
       do {
         var read = 0  // bytes of the inputs before
@@ -63,12 +63,15 @@ final class TextReader {
     let carry = AlignedBuffer<UInt8>(count: TextBlock.bytes)
     var carried = 0
     var isDropping = false
+    var isFirst = true
     while true {
       guard let block = try free.receive() else { return false }
       let text = block.text.base
       text.update(from: carry.base, count: carried)
       block.count = carried
       block.isLast = false
+      block.isFirst = isFirst
+      isFirst = false
       while block.count < TextBlock.bytes {
         let got = try input.read(into: text + block.count, atMost: TextBlock.bytes - block.count)
         block.isLast = got == 0
