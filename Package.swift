@@ -68,7 +68,8 @@ let package = Package(
     .executableTarget(
       name: "ChanterBench",
       dependencies: [
-        "Primitives", "TableStore", .product(name: "ArgumentParser", package: "swift-argument-parser"),
+        "Primitives", "TableStore", "Models", "COpenBLAS",
+        .product(name: "ArgumentParser", package: "swift-argument-parser"),
       ],
       swiftSettings: shared),
 

@@ -1,12 +1,12 @@
 import ArgumentParser
 
-/// Workloads of the table store for tools/bench, which runs them beside the disk's own limits. One process each, so that a
-/// cold one starts with nothing of the model in memory.
+/// Workloads for tools/bench, which runs them beside other programs and the machine's own limits. One process each: a
+/// cold one starts with nothing in memory.
 @main
 struct ChanterBench: ParsableCommand {
   static let configuration = CommandConfiguration(
-    commandName: "ChanterBench", abstract: "Workloads of the table store; each prints one JSON object.",
-    subcommands: [Fill.self, Commit.self, Compact.self, Fetch.self])
+    commandName: "ChanterBench", abstract: "Workloads of tools/bench; each prints JSON.",
+    subcommands: [Fill.self, Commit.self, Compact.self, Fetch.self, Step.self, Gemm.self])
 }
 
 struct ModelArguments: ParsableArguments {

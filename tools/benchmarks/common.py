@@ -6,6 +6,7 @@ import shutil
 import statistics
 import subprocess
 import sys
+import time
 
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 # Cores that other processes may use in a window that counts. One busy foreign core slows PyTorch about threefold.
@@ -18,8 +19,10 @@ def output(*command, **more):
 
 def build(product):
     """Builds a product of the package in release and returns the path of its program."""
-    subprocess.run(["swift", "build", "-c", "release", "--product", product], check=True, stdout=sys.stderr, cwd=ROOT)
-    folder = output("swift", "build", "-c", "release", "--show-bin-path", cwd=ROOT).strip()
+    # With the flags of tools/test, so that neither builds again what the other built.
+    build = ["swift", "build", "-c", "release", "--explicit-target-dependency-import-check", "error"]
+    subprocess.run([*build, "--product", product], check=True, stdout=sys.stderr, cwd=ROOT)
+    folder = output(*build, "--show-bin-path", cwd=ROOT).strip()
     return os.path.join(folder, product)
 
 
@@ -92,7 +95,6 @@ def take_turns(contestants, rounds, seconds, deadline, quiet=QUIET):
     A round with a busy window is repeated, until `deadline` seconds have passed. Returns {name: [window]}, and how many
     windows were dropped.
     """
-    import time
     counted = {contestant.name: [] for contestant in contestants}
     dropped = 0
     end = time.monotonic() + deadline
@@ -111,6 +113,17 @@ def take_turns(contestants, rounds, seconds, deadline, quiet=QUIET):
 def median_rate(windows):
     """Median of samples a second; None without a window."""
     return statistics.median(window["samples"] / window["seconds"] for window in windows) if windows else None
+
+
+def median_ratio(ours, theirs):
+    """Median over the rounds of the ratio of the rates: what slows a whole round cancels out."""
+    return statistics.median(
+        (mine["samples"] / mine["seconds"]) / (other["samples"] / other["seconds"]) for mine, other in zip(ours, theirs))
+
+
+def median_cpu(windows):
+    """Median of microseconds of CPU time a sample."""
+    return statistics.median(window["cpu_seconds"] / window["samples"] * 1e6 for window in windows) if windows else None
 
 
 def report(arguments, result, lines):
