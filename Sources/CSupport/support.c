@@ -85,4 +85,8 @@ int chanter_rename_new(const char *from, const char *to) {
   return (int)syscall(SYS_renameat2, AT_FDCWD, from, AT_FDCWD, to, 1 /* RENAME_NOREPLACE */);
 }
 
+int chanter_rename_exchange(const char *from, const char *to) {
+  return (int)syscall(SYS_renameat2, AT_FDCWD, from, AT_FDCWD, to, 2 /* RENAME_EXCHANGE */);
+}
+
 void chanter_name_thread(const char *name) { prctl(PR_SET_NAME, name, 0, 0, 0); }

@@ -51,7 +51,9 @@ struct CommitSchedule {
   /// Called after a step was planned: decides whether a commit and a compaction follow its batch.
   mutating func endStep(_ step: Int, overlayCount: Int, _ plan: StepPlan) {
     let isFull = dirty.openCount + configuration.maximumUniqueRows > configuration.commitRows
-    let isDue = (step + 1) % configuration.commitInterval == 0
+    let isDue =
+      (step + 1) % configuration.commitInterval == 0
+      || configuration.boundaryInterval.map { (step + 1) % $0 == 0 } ?? false
     // Half the limit, so that the compaction can run while training goes on.
     let needsRoom = pendingCompaction == nil && overlayCount > configuration.overlayLimit / 2
     guard isFull || isDue || needsRoom else { return }

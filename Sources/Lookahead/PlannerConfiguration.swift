@@ -22,6 +22,8 @@ public struct PlannerConfiguration: Equatable, Sendable {
   public var commitRows: Int
   /// A commit follows every batch whose number plus one is a multiple of this, and earlier where room demands it.
   public var commitInterval: Int
+  /// A commit also follows every batch whose number plus one is a multiple of this; nil for none. Validation lies there.
+  public var boundaryInterval: Int?
   /// A compaction follows the commit that makes so many since the last compaction, or earlier where room demands it.
   public var commitsPerCompaction: Int
   public static let defaultCommitsPerCompaction = 16
@@ -37,7 +39,8 @@ public struct PlannerConfiguration: Equatable, Sendable {
 
   public init(
     lookahead: Int, policy: EvictionPolicy, cacheRows: Int, overlayRows: Int, commitRows: Int,
-    commitInterval: Int = 64, commitsPerCompaction: Int = defaultCommitsPerCompaction, maximumUniqueRows: Int,
+    commitInterval: Int = 64, boundaryInterval: Int? = nil,
+    commitsPerCompaction: Int = defaultCommitsPerCompaction, maximumUniqueRows: Int,
     rowsPerBlock: Int,
     trains: Bool = true, trustsFirstTouchBefore: Int = 0
   ) {
@@ -47,6 +50,7 @@ public struct PlannerConfiguration: Equatable, Sendable {
     self.overlayRows = overlayRows
     self.commitRows = commitRows
     self.commitInterval = commitInterval
+    self.boundaryInterval = boundaryInterval
     self.commitsPerCompaction = commitsPerCompaction
     self.maximumUniqueRows = maximumUniqueRows
     self.rowsPerBlock = rowsPerBlock

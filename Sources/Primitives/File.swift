@@ -53,6 +53,18 @@ public final class File: Sendable {
     guard ftruncate(descriptor, 0) == 0 else { throw File.failure("cannot create", path) }
   }
 
+  /// Opens or makes a file to be read and written in place, by one process at a time.
+  public convenience init(appendingTo path: String) throws {
+    let descriptor = open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0o644)
+    guard descriptor >= 0 else { throw File.failure("cannot open", path) }
+    self.init(path: path, descriptor: descriptor)
+  }
+
+  /// Cuts off everything from byte `size` on.
+  public func truncate(to size: Int) throws {
+    guard ftruncate(descriptor, off_t(size)) == 0 else { throw File.failure("cannot shorten", path) }
+  }
+
   /// Makes a file without a name in `directory`; its space is free again as soon as it is closed, however the
   /// process ends.
   public convenience init(temporaryIn directory: String) throws {
@@ -198,6 +210,20 @@ extension File {
     let trimmed = path.count > 1 && path.hasSuffix("/") ? String(path.dropLast()) : path
     guard let slash = trimmed.lastIndex(of: "/") else { return "." }
     return slash == trimmed.startIndex ? "/" : String(trimmed[..<slash])
+  }
+
+  /// Gives `path` the name `target` and, where something has that name, gives it that of `path`: at no moment is nothing
+  /// there. Makes the change durable.
+  public static func replace(_ target: String, with path: String) throws {
+    guard exists(target) else { return try move(path, to: target) }
+    if chanter_rename_exchange(path, target) != 0 {
+      let aside = path + ".old"
+      // A file system that cannot exchange so: for a moment nothing is there.
+      guard errno == EINVAL || errno == ENOSYS, rename(target, aside) == 0, rename(path, target) == 0,
+        rename(aside, path) == 0
+      else { throw failure("cannot exchange with \(target)", path) }
+    }
+    try synchronizeDirectory(parent(of: target))
   }
 
   /// Gives `path` the new name `target`, which must not exist, and makes the change durable.

@@ -39,6 +39,15 @@ extension ModelStore {
     }
   }
 
+  /// As `commit`, with no row: another dense record.
+  public func commit(dense: UnsafeRawBufferPointer, cursor: UInt64) throws -> CommitResult {
+    let (keys, order, rows) = (
+      AlignedBuffer<RowKey>(count: 0), AlignedBuffer<UInt32>(count: 0), AlignedBuffer<Float>(count: 0)
+    )
+    return try commit(
+      keys: keys.base, order: order.base, count: 0, rows: rows.base, dense: dense, cursor: cursor)
+  }
+
   private func appendChunks(
     commit number: UInt64, keys: UnsafePointer<RowKey>, order: UnsafePointer<UInt32>, count: Int,
     rows: UnsafePointer<Float>, _ transaction: borrowing WriteTransaction

@@ -25,6 +25,19 @@ public enum MemoryCosts {
     withIndex(blocks * Geometry(rowBytes: layout.rowBytes).pagesPerBlock)
   }
 
+  /// Bytes that a snapshot of a model in training holds for its chunks, where a commit has at most so many rows.
+  public static func snapshotBytes(rows: Int, layout: RowLayout) -> Int {
+    let geometry = Geometry(rowBytes: layout.rowBytes)
+    // Two compactions' worth of commits at the usual 16 each; 48 bytes and a flag for each chunk.
+    return 32 * (rows / geometry.rowsPerChunk + 1) * 64
+  }
+
+  /// Bytes that copying a snapshot holds with so many blocks a transaction: the blocks, and the pages they are put in.
+  public static func copyBytes(blocks: Int, layout: RowLayout) -> Int {
+    blocks * (Geometry(rowBytes: layout.rowBytes).blockBytes + 8)
+      + compactionBytes(blocks: blocks, layout: layout)
+  }
+
   private static func pages(_ valueBytes: Int) -> Int {
     (valueBytes + Geometry.pageHeaderBytes + Geometry.pageBytes - 1) / Geometry.pageBytes
   }

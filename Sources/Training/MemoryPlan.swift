@@ -16,6 +16,8 @@ public struct MemoryPlan: Equatable, Sendable {
   public let overlayRows: Int
   public let commitRows: Int
   public let compactionBlocks: Int
+  /// What a validation may take while training stands still; 0 without.
+  public let validationBytes: Int
   /// Named parts in bytes; their sum is at most the budget.
   public let split: [Part]
 
@@ -43,6 +45,8 @@ struct MemoryNeeds {
   let policy: EvictionPolicy
   let trains: Bool
   let commitInterval: Int
+  /// Batches from one validation to the next, and the least and the most memory that one takes; nil without.
+  var validation: (interval: Int, bytes: ClosedRange<Int>)?
   /// Steps before this one may trust first-touch flags.
   let trustsFirstTouchBefore: Int
 
@@ -63,6 +67,7 @@ struct MemoryNeeds {
     var overlayRows = 0
     var commitRows = 0
     var compactionBlocks = 0
+    var validationBytes = 0
   }
 
   func planner(_ plan: MemoryPlan) -> PlannerConfiguration {
@@ -75,7 +80,8 @@ struct MemoryNeeds {
   private func planner(_ sizes: Sizes) -> PlannerConfiguration {
     PlannerConfiguration(
       lookahead: sizes.lookahead, policy: policy, cacheRows: sizes.cacheRows, overlayRows: sizes.overlayRows,
-      commitRows: sizes.commitRows, commitInterval: commitInterval, maximumUniqueRows: unique,
+      commitRows: sizes.commitRows, commitInterval: commitInterval,
+      boundaryInterval: validation?.interval, maximumUniqueRows: unique,
       rowsPerBlock: rowLayout.rowsPerBlock, trains: trains,
       trustsFirstTouchBefore: trustsFirstTouchBefore)
   }
@@ -105,6 +111,13 @@ struct MemoryNeeds {
             + Compaction.memoryBytes(commits: Self.mostCompactedCommits, layout: rowLayout)),
       ]
     }
+    if validation != nil {
+      parts.append(
+        MemoryPlan.Part(
+          name: "validation",
+          bytes: sizes.validationBytes
+            + MemoryCosts.snapshotBytes(rows: sizes.commitRows, layout: rowLayout)))
+    }
     return parts
   }
 
@@ -118,6 +131,7 @@ struct MemoryNeeds {
         lookahead: lookahead, maximumUniqueRows: unique)
       sizes.commitRows = unique
       sizes.compactionBlocks = Self.leastCompactionBlocks
+      sizes.validationBytes = validation?.bytes.lowerBound ?? 0
     }
     return sizes
   }
@@ -164,11 +178,16 @@ struct MemoryNeeds {
       grow(\.commitRows, of: &sizes, by: spare / 4, most: min(commitInterval * unique, allRows))
       grow(\.overlayRows, of: &sizes, by: spare / 8, most: min(allRows, Self.mostSlots))
       grow(\.compactionBlocks, of: &sizes, by: spare / 8, most: Self.mostCompactionBlocks)
+      // Training stands still while a validation runs, and the other way round: neither can lend the other its memory.
+      if let validation {
+        grow(\.validationBytes, of: &sizes, by: spare / 8, most: validation.bytes.upperBound)
+      }
     }
     grow(\.cacheRows, of: &sizes, by: budget - total(sizes), most: min(allRows, Self.mostSlots))
     return MemoryPlan(
       budget: budget, lookahead: sizes.lookahead, cacheRows: sizes.cacheRows, overlayRows: sizes.overlayRows,
-      commitRows: sizes.commitRows, compactionBlocks: sizes.compactionBlocks, split: split(sizes))
+      commitRows: sizes.commitRows, compactionBlocks: sizes.compactionBlocks,
+      validationBytes: sizes.validationBytes, split: split(sizes))
   }
 
   /// The largest lookahead up to `wanted` whose least sizes take at most a third of what the budget has above the minimum;

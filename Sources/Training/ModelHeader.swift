@@ -7,6 +7,7 @@ import TableStore
 /// What a model says about itself from its creation on, kept as JSON in the store.
 public struct ModelHeader: Codable, Equatable, Sendable {
   public let configuration: ModelConfiguration
+  public let control: TrainingControl
   /// How the run that made the model went about it; later runs may do otherwise.
   public let run: RunConfiguration
   public let dataset: DatasetIdentity
@@ -75,6 +76,7 @@ public struct ModelHeader: Codable, Equatable, Sendable {
   init(configuration: Configuration, dataset: Dataset) {
     let manifest = dataset.manifest
     self.configuration = configuration.model
+    control = configuration.control
     run = configuration.run
     self.dataset = DatasetIdentity(
       vocabulary: manifest.vocabularyIdentity, batching: manifest.batchingIdentity,
@@ -88,6 +90,7 @@ public struct ModelHeader: Codable, Equatable, Sendable {
   /// Throws `.mismatch` with every difference that keeps a run from going on with this model.
   func requireSame(as wanted: ModelHeader, path: String) throws {
     var differences = wanted.configuration.differences(from: configuration)
+    differences += wanted.control.differences(from: control)
     if wanted.dataset.vocabulary != dataset.vocabulary {
       differences.append("the dataset numbers its values in another way")
     } else if wanted.dataset.batching != dataset.batching {

@@ -10,6 +10,7 @@ struct ModelSession {
   let header: ModelHeader
   /// Batches trained.
   let cursor: Int
+  let state: ControlState
 
   /// Opens the model at `path`, or makes it where nothing was ever committed.
   ///
@@ -26,8 +27,8 @@ struct ModelSession {
     guard try ModelStore.exists(at: path) else {
       self.header = header
       cursor = 0
-      store = try ModelStore.create(
-        at: path, header: header.json, layout: setup.rowLayout, dense: network.parameterBytes, cursor: 0)
+      state = ControlState()
+      store = try setup.createModel(at: path, header: header, network: network)
       return
     }
     store = try ModelStore.openForTraining(at: path)
@@ -37,9 +38,20 @@ struct ModelSession {
       throw ChanterError(.mismatch, "the model's tables are not those of this dataset", path: path)
     }
     _ = try store.compactAll(maximumBlocks: compactionBlocks, stop: stop)
-    let record = AlignedBuffer<UInt8>(count: network.parameterBytes.count)
+    let record = AlignedBuffer<UInt8>(
+      count: DenseRecord.byteCount(parameterBytes: network.parameterBytes.count))
     cursor = Int(try store.readState(dense: UnsafeMutableRawBufferPointer(record.prefix())).cursor)
-    try network.load(record.rawBytes)
+    state = try DenseRecord.state(record.rawBytes, cursor: cursor, path: path)
+    try network.load(DenseRecord.parameters(record.rawBytes))
+  }
+}
+
+extension TrainingSetup {
+  /// A new model with the network's parameters, before its first batch.
+  func createModel(at path: String, header: ModelHeader, network: DenseModel) throws -> ModelStore {
+    try DenseRecord.with(network.parameterBytes, ControlState()) { record in
+      try ModelStore.create(at: path, header: header.json, layout: rowLayout, dense: record, cursor: 0)
+    }
   }
 }
 

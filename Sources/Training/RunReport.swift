@@ -89,6 +89,8 @@ public struct RunProgress: Sendable {
 public struct RunSummary: Sendable {
   public enum End: Sendable {
     case finished
+    /// A validation ended it: no better value for as long as patience allows. Also where that was so before.
+    case stoppedEarly
     /// Everything wanted was trained before; nothing was done.
     case alreadyFinished
     /// A signal stopped it; the commit holds everything trained.
@@ -98,4 +100,6 @@ public struct RunSummary: Sendable {
   public let progress: RunProgress
   /// Nil for an in-memory run.
   public let memory: MemoryPlan?
+  /// Batches trained before the best validation, and its value; nil without one.
+  public let best: (step: Int, value: Double)?
 }

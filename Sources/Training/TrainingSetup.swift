@@ -13,6 +13,9 @@ struct TrainingSetup {
   let denseOptimizer: DenseOptimizer
   let rowLayout: RowLayout
   let threads: Int
+  let control: TrainingControl
+  let validation: Validation?
+  private let keepsBest: Bool
 
   init(dataset: Dataset, configuration: Configuration) throws {
     self.dataset = dataset
@@ -26,6 +29,9 @@ struct TrainingSetup {
       tables: manifest.tables, dimension: model.dimension, stateFloats: rowOptimizer.stateFloats,
       seed: model.seed)
     threads = Self.threads(configuration.run.threads)
+    control = configuration.control
+    keepsBest = configuration.run.keepsBest
+    validation = try Validation(dataset: dataset, control: control)
     guard manifest.train.batches > 0 else {
       throw ChanterError(.badInput, "this dataset has no training samples", path: dataset.path)
     }
@@ -66,10 +72,12 @@ struct TrainingSetup {
     let train = dataset.manifest.train
     return MemoryNeeds(
       rowLayout: rowLayout, batchLayout: batchLayout, modelBytes: networkBytes,
-      denseRecordBytes: DenseModel.parameterByteCount(configuration: network, denseOptimizer: denseOptimizer),
+      denseRecordBytes: DenseRecord.byteCount(
+        parameterBytes: DenseModel.parameterByteCount(configuration: network, denseOptimizer: denseOptimizer)),
       readerBytes: BatchReader.bytes(of: dataset, split: .train),
       largestUnion: { train.largestUnion(of: $0, rows: rowLayout.allRows) }, allRows: rowLayout.allRows,
       policy: run.policy, trains: true, commitInterval: commitInterval,
+      validation: validation.map { ($0.interval, $0.memoryRange(rowLayout, keepsBest: keepsBest)) },
       trustsFirstTouchBefore: train.batches)
   }
 }

@@ -2,7 +2,7 @@ public import ArgumentParser
 public import BatchStore
 public import Lookahead
 import Primitives
-import Training
+public import Training
 
 /// A size on the command line: `64MiB`, `4g`.
 struct MemorySize: ExpressibleByArgument {
@@ -21,6 +21,7 @@ enum OutputFormat: String, ExpressibleByArgument, CaseIterable {
 extension Split: ExpressibleByArgument {}
 extension DensePrecision: ExpressibleByArgument {}
 extension EvictionPolicy: ExpressibleByArgument {}
+extension ValidationMetric: ExpressibleByArgument {}
 
 struct FormatOption: ParsableArguments {
   @Option(help: "How results are written to standard output.")
@@ -79,9 +80,56 @@ func requireRange(_ flag: String, _ value: Int?, _ range: ClosedRange<Int>) thro
   throw ValidationError("\(flag): expected \(range.lowerBound) to \(range.upperBound)")
 }
 
+/// What steers training beside the model; the flags win over the file.
+struct ControlOptions: ParsableArguments {
+  @Option(
+    help: "Score the validation split after every N batches, or every `epoch` or N epochs (\"2 epochs\").",
+    transform: { text in
+      guard let interval = ValidationInterval(text) else {
+        throw ValidationError("expected a number of batches, `epoch` or `N epochs`")
+      }
+      return interval
+    })
+  var validEvery: ValidationInterval?
+  @Option(help: "Stop after so many validations in a row without a new best value of the metric (0: never).")
+  var patience: Int?
+  @Option(
+    help: "What is looked at: auc, grouped_auc, accuracy, log_loss or normalized_entropy (default auc).")
+  var metric: ValidationMetric?
+  @Option(help: "Feature whose values group the samples for grouped AUC, such as a user id.")
+  var group: String?
+  @Flag(help: "Copy the model to its folder `best` at every new best value; cost in time and bytes is shown.")
+  var keepBest = false
+  @Option(help: "Share of the negatives that the log has kept, in (0, 1]; predictions are corrected for it.")
+  var negativeRate: Double?
+  @Option(help: "Stop after so many batches in all, whatever the epochs (0: no limit).")
+  var maxBatches: Int?
+
+  func validate() throws {
+    try requireRange("--patience", patience, 0...1_000_000_000)
+    try requireRange("--max-batches", maxBatches, ConfigurationReader.batchCounts)
+    if let negativeRate, !(negativeRate > 0 && negativeRate <= 1) {
+      throw ValidationError("--negative-rate: expected a share above 0 and up to 1")
+    }
+  }
+
+  var settings: [String] {
+    var settings: [String] = []
+    if let validEvery { settings.append("valid_every=\(validEvery.text)") }
+    if let patience { settings.append("patience=\(patience)") }
+    if let metric { settings.append("metric=\(metric.rawValue)") }
+    if let group { settings.append("group=\"\(group)\"") }
+    if keepBest { settings.append("keep_best=true") }
+    if let negativeRate { settings.append("negative_rate=\(negativeRate)") }
+    if let maxBatches { settings.append("max_batches=\(maxBatches)") }
+    return settings
+  }
+}
+
 /// How a run goes about it, beside its memory; the flags win over the file.
 struct RunOptions: ParsableArguments {
   @OptionGroup var configuration: ConfigurationOptions
+  @OptionGroup var control: ControlOptions
   @Option(help: "Compute threads (default: the file's, else one for each core).") var threads: Int?
   @Option(help: "Passes over the training data, those done before included.") var epochs: Int?
   @Option(
@@ -90,7 +138,7 @@ struct RunOptions: ParsableArguments {
   var policy: EvictionPolicy?
 
   func read() throws -> Configuration {
-    var settings: [String] = []
+    var settings = control.settings
     if let threads { settings.append("threads=\(threads)") }
     if let epochs { settings.append("epochs=\(epochs)") }
     if let policy { settings.append("policy=\(policy.rawValue)") }

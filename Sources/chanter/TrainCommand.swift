@@ -17,6 +17,21 @@ struct Train: ParsableCommand {
         chanter train clicks.dataset --out try.model --config data/configs/dlrm-small.yaml --memory 256MiB \\
           --set rows.learning_rate=0.1 --seed 7
         chanter train clicks.dataset --out plain.model --config data/configs/dlrm-small.yaml --in-memory
+
+      --valid-every scores the validation split at a batch boundary, from the commit there, with a share of --memory that
+      `chanter plan` shows. Results go to standard error and to metrics.jsonl in the model's folder; --patience stops
+      training early, --keep-best keeps the best model in its folder `best`. What is decided is committed, so that a run
+      that was killed goes on to the same end.
+
+      Examples:
+        chanter train clicks.dataset --out m --config data/configs/dlrm.yaml --memory 4GiB --epochs 20 \\
+          --valid-every epoch --patience 2 --keep-best
+        chanter train clicks.dataset --out m --config data/configs/dlrm.yaml --memory 4GiB \\
+          --valid-every 5000 --metric grouped_auc --group C1 --max-batches 100000
+        chanter train clicks.dataset --out m --config data/configs/dlrm.yaml --memory 4GiB \\
+          --set schedule.type=polynomial --set schedule.warmup_batches=2750 --set schedule.decay_start=49315 \\
+          --set schedule.decay_batches=27772
+        chanter train sampled.dataset --out m --config data/configs/dlrm.yaml --memory 4GiB --negative-rate 0.1
       """)
 
   @Argument(help: "Dataset made by preprocess.") var dataset: String
@@ -45,6 +60,7 @@ struct Train: ParsableCommand {
     request.stop = Interrupt.stop
     request.started = { display.start($0, configuration) }
     request.progressed = { display.progress($0) }
+    request.validated = { display.validated($0) }
     let summary = try request.run()
     try display.end(summary, model: out)
     if summary.end == .interrupted { throw Interrupt.exitCode }

@@ -103,6 +103,22 @@ final class TrainingDisplay {
         + " hit rate \(fixed(100 * recent.hitRate, 2))%, \(duration(left * progress.seconds)) left")
   }
 
+  func validated(_ outcome: ValidationOutcome) {
+    line.clear()
+    let record = outcome.record
+    var parts = ["AUC \(record.auc.map { fixed($0, 6) } ?? "undefined")"]
+    if let grouped = record.groupedAUC { parts.append("grouped AUC \(fixed(grouped, 6))") }
+    parts += [
+      "log loss \(fixed(record.logLoss, 6))", "accuracy \(percent(record.accuracy))",
+      "in \(fixed(record.notPartOfTheModel.validationSeconds, 1)) s",
+    ]
+    if record.isBest { parts.append("the best so far") }
+    printError("validation at batch \(grouped(record.step)): \(parts.joined(separator: ", "))")
+    if let copy = outcome.copy {
+      printError("  copied to \(copy.path): \(ByteSize.format(copy.bytes)) in \(fixed(copy.seconds, 1)) s")
+    }
+  }
+
   func end(_ summary: RunSummary, model: String) throws {
     line.clear()
     let total = Line(summary.progress, since: nil, status: status(summary.end))
@@ -115,12 +131,18 @@ final class TrainingDisplay {
     case .interrupted:
       printLine(
         "stopped after batch \(grouped(total.batch)); everything is committed, run the same command to go on")
+    case .stoppedEarly:
+      printLine(
+        "\(model) stopped early after batch \(grouped(total.batch)): validations brought no better value")
     case .finished:
       printLine("\(model) is trained: \(grouped(total.batch)) batches")
     }
     let stalls = summary.progress.stalls
-    printTable([
-      ("samples", grouped(total.samples)),
+    var rows = [("samples", grouped(total.samples))]
+    if let best = summary.best {
+      rows.append(("best", "\(fixed(best.value, 6)) after batch \(grouped(best.step))"))
+    }
+    rows += [
       ("samples/s", grouped(Int(total.samplesPerSecond))),
       ("loss", fixed(total.loss, 5)),
       ("hit rate", fixed(100 * total.hitRate, 2) + "%"),
@@ -135,12 +157,14 @@ final class TrainingDisplay {
           + " \(fixed(stalls.plan, 1)), evict \(fixed(stalls.evict, 1)), read \(fixed(stalls.read, 1)), commit"
           + " \(fixed(stalls.commit, 1))"
       ),
-    ])
+    ]
+    printTable(rows)
   }
 
   private func status(_ end: RunSummary.End) -> String {
     switch end {
     case .finished: "finished"
+    case .stoppedEarly: "stopped_early"
     case .alreadyFinished: "already_finished"
     case .interrupted: "interrupted"
     }

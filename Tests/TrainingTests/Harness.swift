@@ -28,7 +28,8 @@ struct Harness {
       budget: 0, lookahead: lookahead, cacheRows: needs.largestUnion(lookahead) + extraRows,
       overlayRows: PlannerConfiguration.leastOverlayRows(lookahead: lookahead, maximumUniqueRows: unique)
         + 10 * extraRows,
-      commitRows: 4 * unique, compactionBlocks: 64, split: [])
+      commitRows: 4 * unique, compactionBlocks: 64,
+      validationBytes: needs.validation?.bytes.lowerBound ?? 0, split: [])
   }
 
   /// Trains out of core from the model's last commit (or from nothing) to `end`.
@@ -41,8 +42,13 @@ struct Harness {
     let session = try ModelSession(
       path: model, header: ModelHeader(configuration: configuration, dataset: dataset), setup: setup,
       workers: workers, compactionBlocks: plan.compactionBlocks, stop: StopSignal())
+    let controller = TrainingController(setup, state: session.state)
+    try controller.record(
+      in: model, keepsBest: configuration.run.keepsBest, memory: plan.validationBytes, { _ in })
     let trainer = OutOfCoreTrainer(
-      store: session.store, network: session.network, workers: workers, memory: plan, needs: needs,
+      store: session.store, network: session.network,
+      controller: controller, workers: workers, memory: plan,
+      needs: needs,
       makeDecode: {
         let decode = try decode(dataset)
         nonisolated(unsafe) let nextUses = nextUses
@@ -61,7 +67,8 @@ struct Harness {
   func plainDigest(_ end: Int) throws -> String {
     let workers = WorkerPool(threadCount: 1)
     let trainer = try InMemoryTrainer(
-      layout: setup.rowLayout, network: setup.makeNetwork(workers: workers), reader: dataset.reader(.train))
+      layout: setup.rowLayout, network: setup.makeNetwork(workers: workers),
+      controller: TrainingController(setup), reader: dataset.reader(.train))
     try trainer.run(
       0..<end, store: nil, commitInterval: 64, compactionBlocks: 1, stop: StopSignal(),
       meter: RunMeter(endStep: end, batchesPerEpoch: end, display: { _ in }), observer: nil)

@@ -14,7 +14,8 @@ enum SmallDataset {
 
   /// - Parameter batches: training batches; the last one is half full.
   static func write(
-    to path: String, batches: Int, batchSize: Int, holdoutBatches: Int = 2, seed: UInt64 = 1
+    to path: String, batches: Int, batchSize: Int, holdoutBatches: Int = 2, validBatches: Int = 0,
+    seed: UInt64 = 1
   ) throws {
     let random = CounterRandom(seed: seed, stream: 5)
     let output = try PendingOutput(path)
@@ -25,7 +26,7 @@ enum SmallDataset {
       counter += 1
       return random.below(bound, counter)
     }
-    for index in 0..<batches + holdoutBatches {
+    for index in 0..<batches + holdoutBatches + validBatches {
       let isLastOfTraining = index == batches - 1
       samples.sampleCount = isLastOfTraining ? max(1, batchSize / 2) : batchSize
       for sample in 0..<samples.sampleCount {
@@ -38,7 +39,8 @@ enum SmallDataset {
         }
         samples.labels[sample] = draw(4) == 0 ? 1 : 0
       }
-      try writer.append(samples, to: index < batches ? .train : .holdout)
+      let split: Split = index < batches ? .train : index < batches + holdoutBatches ? .holdout : .valid
+      try writer.append(samples, to: split)
     }
     _ = try writer.finish()
   }

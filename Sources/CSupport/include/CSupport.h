@@ -13,6 +13,9 @@ int chanter_cpu_is_supported(void);
 /// Renames, and fails with EEXIST where `to` is there already. EINVAL: this file system cannot promise that.
 int chanter_rename_new(const char *from, const char *to);
 
+/// Exchanges two names that are both there. EINVAL: this file system cannot.
+int chanter_rename_exchange(const char *from, const char *to);
+
 /// Names the calling thread (15 bytes at most); Swift cannot see the GNU call for it.
 void chanter_name_thread(const char *name);
 

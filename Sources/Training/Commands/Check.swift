@@ -26,8 +26,9 @@ public func checkModel(
     let header = try ModelHeader(store.header, path: path)
     let network = try header.configuration.network(
       denseCount: header.denseCount, tableCount: store.layout.tables.count)
-    let expected = DenseModel.parameterByteCount(
+    let parameterBytes = DenseModel.parameterByteCount(
       configuration: network, denseOptimizer: try header.configuration.denseOptimizer())
+    let expected = DenseRecord.byteCount(parameterBytes: parameterBytes)
     if let state = result.state, state.denseBytes != expected {
       found(
         Damage(

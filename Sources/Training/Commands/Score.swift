@@ -2,7 +2,6 @@ public import BatchStore
 import Lookahead
 import Models
 public import Primitives
-import RowCache
 import TableStore
 
 /// A trained model, opened to score samples: one consistent commit, also while a trainer has the model open.
@@ -46,7 +45,7 @@ public final class Scorer {
     try VocabularyLink.load(from: modelPath, identity: header.dataset.vocabulary)
   }
 
-  /// Scores one split of a dataset, in its order.
+  /// Scores one split of a dataset, in its order. Predictions are corrected for the negative rate that the model was trained with.
   /// - Parameters:
   ///   - memory: bytes to stay within; nil takes 512 MiB, or the least that works if that is more.
   ///   - otherBytes: what `body` keeps in memory; part of the budget.
@@ -109,24 +108,20 @@ public final class Scorer {
       configuration: network, rowOptimizer: model.rowOptimizer(), denseOptimizer: denseOptimizer,
       seed: model.seed,
       maximumBatchSize: 0, maximumUniqueRows: 0, workers: WorkerPool(threadCount: threads))
-    let record = AlignedBuffer<UInt8>(count: scoring.parameterBytes.count)
+    let record = AlignedBuffer<UInt8>(
+      count: DenseRecord.byteCount(parameterBytes: scoring.parameterBytes.count))
     try snapshot.readDense(into: UnsafeMutableRawBufferPointer(record.prefix()))
-    try scoring.load(record.rawBytes)
-
-    let cache = RowCache(layout: store.layout, cacheRows: plan.cacheRows, overlayRows: 0)
-    let scores = AlignedBuffer<Float>(count: layout.maximumSamples)
-    // Used on the pipeline's prefetcher thread only.
-    nonisolated(unsafe) let source = snapshot
-    let pipeline = try PrefetchPipeline(
-      configuration: needs.planner(plan), layout: layout, steps: 0..<Int.max, cache: cache, decode: decode,
-      makeSource: { source })
-    defer { pipeline.shutDown() }
-    while let item = try pipeline.next() {
-      let input = BatchInput(
-        item.batch, rows: cache.rows.base, rowFloats: store.layout.rowFloats, slots: item.plan.slots.base)
-      scoring.predict(input, into: scores.base)
-      try body(item.batch, scores.base)
-      try pipeline.finish(item)
+    try scoring.load(DenseRecord.parameters(record.rawBytes))
+    let rate = header.control.negativeRate
+    try scoreBatches(
+      snapshot, layout: store.layout, needs: needs, plan: plan, network: scoring, decode: decode
+    ) { batch, scores in
+      if rate < 1 {
+        for sample in 0..<batch.sampleCount {
+          scores[sample] = TrainingControl.corrected(scores[sample], negativeRate: rate)
+        }
+      }
+      try body(batch, UnsafePointer(scores))
     }
   }
 

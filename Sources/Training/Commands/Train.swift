@@ -20,6 +20,8 @@ public struct TrainingRequest {
   /// Called before the first batch, with what the run will do.
   public var started: (RunStart) -> Void = { _ in }
   public var progressed: (RunProgress) -> Void = { _ in }
+  /// Called after each validation.
+  public var validated: (ValidationOutcome) -> Void = { _ in }
 
   public init(datasetPath: String, modelPath: String, configuration: Configuration, memory: Int?) {
     self.datasetPath = datasetPath
@@ -53,11 +55,7 @@ extension TrainingRequest {
     let plan = try planMemory(needs, setup)
 
     let batches = dataset.manifest.train.batches
-    let (end, overflow) = configuration.run.epochs.multipliedReportingOverflow(by: batches)
-    guard !overflow, end <= CommitState.largestCursor else {
-      throw ChanterError(
-        .unsupported, "\(configuration.run.epochs) epochs of \(batches) batches are too many to count")
-    }
+    let end = try configuration.run.endStep(batchesPerEpoch: batches)
     let header = ModelHeader(configuration: configuration, dataset: dataset)
     let workers = WorkerPool(threadCount: setup.threads)
     let compactionBlocks = plan?.compactionBlocks ?? MemoryNeeds.mostCompactionBlocks
@@ -67,11 +65,17 @@ extension TrainingRequest {
     let store = session.store
     let network = session.network
     let first = session.cursor
+    let controller = TrainingController(setup, state: session.state)
+    try controller.record(
+      in: modelPath, keepsBest: configuration.run.keepsBest,
+      memory: plan?.validationBytes ?? needs.validation?.bytes.upperBound ?? 0, validated)
     try VocabularyLink.ensure(in: modelPath, of: dataset)
 
     let meter = RunMeter(endStep: end, batchesPerEpoch: batches, display: progressed)
     func summary(_ ending: RunSummary.End, _ last: Int) -> RunSummary {
-      RunSummary(end: ending, progress: meter.progress(step: last - 1), memory: plan)
+      RunSummary(
+        end: ending, progress: meter.progress(step: last - 1), memory: plan,
+        best: controller.state.bestAt > 0 ? (controller.state.bestAt, controller.state.bestValue) : nil)
     }
     guard first <= end else {
       throw ChanterError(
@@ -79,7 +83,8 @@ extension TrainingRequest {
         "the model was trained for \(first) batches, more than the \(end) of \(configuration.run.epochs) epochs;"
           + " give --epochs \((first + batches - 1) / batches) or more", path: modelPath)
     }
-    if first == end { return summary(.alreadyFinished, first) }
+    if controller.state.isStopped { return summary(.stoppedEarly, first) }
+    if first == end, !controller.isDue(at: first) { return summary(.alreadyFinished, first) }
     if stop.isRequested { return summary(.interrupted, first) }
     started(
       RunStart(
@@ -87,12 +92,12 @@ extension TrainingRequest {
         machineDifference: session.header.machine.difference(from: header.machine)))
     if let plan {
       let trainer = OutOfCoreTrainer(
-        store: store, network: network, workers: workers, memory: plan, needs: needs,
+        store: store, network: network, controller: controller, workers: workers, memory: plan, needs: needs,
         makeDecode: { try decode(dataset) })
       try trainer.run(first..<end, stop: stop, meter: meter, observer: nil)
     } else {
       let trainer = try InMemoryTrainer(
-        layout: setup.rowLayout, network: network, reader: dataset.reader(.train))
+        layout: setup.rowLayout, network: network, controller: controller, reader: dataset.reader(.train))
       try trainer.load(Snapshot(store))
       try trainer.run(
         first..<end, store: store, commitInterval: commitInterval, compactionBlocks: compactionBlocks,
@@ -100,13 +105,14 @@ extension TrainingRequest {
         meter: meter, observer: nil)
     }
     let last = Int(try store.readState().cursor)
-    guard last == end else { return summary(.interrupted, last) }
+    let isStopped = controller.state.isStopped
+    guard isStopped || last == end, !controller.isDue(at: last) else { return summary(.interrupted, last) }
     // A finished model is read more often than it was written: leave every row in its block.
     let compacted = try meter.waitingForCommit {
       try store.compactAll(maximumBlocks: compactionBlocks, stop: stop)
     }
     meter.count(compactedBytes: compacted)
-    return summary(.finished, last)
+    return summary(isStopped ? .stoppedEarly : .finished, last)
   }
 
   /// Nil for an in-memory run, whose needs are only checked.
@@ -115,6 +121,7 @@ extension TrainingRequest {
       let bytes =
         InMemoryTrainer.bytes(layout: setup.rowLayout, batchLayout: setup.batchLayout) + setup.networkBytes
         + needs.readerBytes
+        + (setup.validation.map { $0.fixedBytes + setup.dataset.layout(of: .valid).bytes } ?? 0)
       if let memory, memory < bytes {
         throw ChanterError(
           .budget,

@@ -101,7 +101,8 @@ extension VerificationRequest {
     let setup = try TrainingSetup(dataset: dataset, configuration: configuration)
     let workers = WorkerPool(threadCount: setup.threads)
     let trainer = try InMemoryTrainer(
-      layout: setup.rowLayout, network: setup.makeNetwork(workers: workers), reader: dataset.reader(.train))
+      layout: setup.rowLayout, network: setup.makeNetwork(workers: workers),
+      controller: TrainingController(setup), reader: dataset.reader(.train))
     let recorder = try TraceFile(creating: trace)
     try trainer.run(
       0..<batches, store: nil, commitInterval: 64, compactionBlocks: 1, stop: StopSignal(), meter: meter(),
@@ -131,7 +132,9 @@ extension VerificationRequest {
         compactionBlocks: plan.compactionBlocks,
         stop: stop)
       let trainer = OutOfCoreTrainer(
-        store: session.store, network: session.network, workers: workers, memory: plan, needs: needs,
+        store: session.store, network: session.network,
+        controller: TrainingController(setup, state: session.state), workers: workers, memory: plan,
+        needs: needs,
         makeDecode: { try decode(dataset) })
       try trainer.run(
         session.cursor..<end, stop: stop, meter: meter(), observer: { try comparer.compare($0) })

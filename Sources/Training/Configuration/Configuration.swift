@@ -1,6 +1,7 @@
 public import Lookahead
 public import Models
 import Primitives
+import TableStore
 
 /// What defines a model: two runs whose `ModelConfiguration`, dataset and number of batches agree end with the same bytes.
 public struct ModelConfiguration: Codable, Equatable, Sendable {
@@ -63,6 +64,10 @@ public struct ModelConfiguration: Codable, Equatable, Sendable {
 public struct RunConfiguration: Codable, Equatable, Sendable {
   /// Passes over the training split.
   public var epochs = 1
+  /// Batches to train in all, fewer than the epochs have; nil for all of them.
+  public var maximumBatches: Int?
+  /// Copies the model to the folder `best` in its own whenever a validation finds the best value so far.
+  public var keepsBest = false
   /// Batches planned and fetched ahead of the one in training, that one included.
   public var lookahead = 32
   public var policy = EvictionPolicy.min
@@ -75,6 +80,7 @@ public struct RunConfiguration: Codable, Equatable, Sendable {
 /// A configuration file with the command line's changes, resolved.
 public struct Configuration: Equatable, Sendable {
   public var model = ModelConfiguration()
+  public var control = TrainingControl()
   public var run = RunConfiguration()
 
   public init() {}
@@ -83,6 +89,9 @@ public struct Configuration: Equatable, Sendable {
   public var text: String {
     """
     \(model.text)
+    \(control.text)
+    keep_best: \(run.keepsBest)
+    max_batches: \(run.maximumBatches ?? 0)
     epochs: \(run.epochs)
     lookahead: \(run.lookahead)
     policy: \(run.policy.rawValue)
@@ -135,5 +144,17 @@ extension ModelConfiguration {
     compare("dense.epsilon", \.dense.epsilon)
     compare("seed", \.seed)
     return result
+  }
+}
+
+extension RunConfiguration {
+  /// Batches of the whole run, over all epochs.
+  func endStep(batchesPerEpoch: Int) throws -> Int {
+    let (all, overflow) = epochs.multipliedReportingOverflow(by: batchesPerEpoch)
+    let end = min(overflow ? Int.max : all, maximumBatches ?? Int.max)
+    guard end <= CommitState.largestCursor else {
+      throw ChanterError(.unsupported, "\(epochs) epochs of \(batchesPerEpoch) batches are too many to count")
+    }
+    return end
   }
 }

@@ -7,6 +7,8 @@ import Yams
 public enum ConfigurationReader {
   public static let epochCounts = 1...1_000_000
   public static let lookaheads = 1...4096
+  /// 0 is no limit.
+  public static let batchCounts = 0...1_000_000_000
   /// 0 takes one for each core.
   public static let threadCounts = 0...256
 
@@ -37,12 +39,18 @@ public enum ConfigurationReader {
       settings.append(Setting(key: key, node: node, path: nil, line: nil))
     }
     var configuration = Configuration()
-    for setting in settings { try apply(setting, to: &configuration) }
+    for setting in settings where try !apply(setting, to: &configuration.control) {
+      try apply(setting, to: &configuration)
+    }
+    try check(configuration.control, settings)
+    if configuration.run.keepsBest, configuration.control.validEvery == nil {
+      throw ChanterError(.badInput, "keep_best: needs valid_every, such as epoch")
+    }
     return configuration
   }
 
   /// One scalar or list of the file with its dotted key.
-  private struct Setting {
+  struct Setting {
     let key: String
     let node: Node
     let path: String?
@@ -85,11 +93,12 @@ public enum ConfigurationReader {
     return settings
   }
 
-  private static let keys = [
-    "model", "dimension", "bottom", "top", "rows.optimizer", "rows.learning_rate", "rows.epsilon",
-    "dense.optimizer", "dense.learning_rate", "dense.epsilon", "seed", "epochs", "lookahead", "policy",
-    "threads",
-  ]
+  private static let keys =
+    [
+      "model", "dimension", "bottom", "top", "rows.optimizer", "rows.learning_rate", "rows.epsilon",
+      "dense.optimizer", "dense.learning_rate", "dense.epsilon", "seed", "epochs", "lookahead", "policy",
+      "threads", "max_batches", "keep_best",
+    ] + controlKeys
 
   private static func apply(_ setting: Setting, to configuration: inout Configuration) throws {
     switch setting.key {
@@ -110,12 +119,18 @@ public enum ConfigurationReader {
     case "policy":
       let name = try choice(setting, EvictionPolicy.allCases.map(\.rawValue))
       configuration.run.policy = EvictionPolicy(rawValue: name) ?? .min
+    case "max_batches":
+      let count = try integer(setting, batchCounts)
+      configuration.run.maximumBatches = count == 0 ? nil : count
+    case "keep_best":
+      guard let value = setting.node.bool else { throw setting.error("expected true or false") }
+      configuration.run.keepsBest = value
     case "threads": configuration.run.threads = try integer(setting, threadCounts)
     default: throw setting.error("unknown key; the keys are \(keys.joined(separator: ", "))")
     }
   }
 
-  private static func choice(_ setting: Setting, _ choices: [String]) throws -> String {
+  static func choice(_ setting: Setting, _ choices: [String]) throws -> String {
     guard let text = setting.node.string, choices.contains(text) else {
       throw setting.error(
         "`\(setting.node.string ?? "a list")` is not one of \(choices.joined(separator: ", "))")
@@ -123,14 +138,21 @@ public enum ConfigurationReader {
     return text
   }
 
-  private static func integer(_ setting: Setting, _ range: ClosedRange<Int>) throws -> Int {
+  static func integer(_ setting: Setting, _ range: ClosedRange<Int>) throws -> Int {
     guard let value = setting.node.int, range.contains(value) else {
       throw setting.error("expected a whole number from \(range.lowerBound) to \(range.upperBound)")
     }
     return value
   }
 
-  private static func positive(_ setting: Setting) throws -> Float {
+  static func number(_ setting: Setting, _ range: ClosedRange<Double>) throws -> Double {
+    guard let value = setting.node.float, range.contains(value) else {
+      throw setting.error("expected a number from \(range.lowerBound) to \(range.upperBound)")
+    }
+    return value
+  }
+
+  static func positive(_ setting: Setting) throws -> Float {
     guard let value = setting.node.float, value.isFinite, value > 0, Float(value) > 0, Float(value).isFinite
     else {
       throw setting.error("expected a number above 0")

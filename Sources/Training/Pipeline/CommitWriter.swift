@@ -13,9 +13,15 @@ final class CommitWriter: Sendable {
     var bytesWritten = 0
   }
 
+  private enum Job: Sendable {
+    case rows(FreezePlan)
+    /// The dense record alone, once more at this cursor.
+    case record(cursor: Int)
+  }
+
   private struct State {
     /// The commit handed over and not durable yet.
-    var job: FreezePlan?
+    var job: Job?
     var isCompacting = false
     var isClosing = false
     var failure: (any Error)?
@@ -80,7 +86,10 @@ final class CommitWriter: Sendable {
     }
   }
 
-  func submit(_ freeze: FreezePlan) { monitor.update { $0.job = freeze } }
+  func submit(_ freeze: FreezePlan) { monitor.update { $0.job = .rows(freeze) } }
+
+  /// Commits `dense` with no row, at the cursor of the last commit: what a validation has decided.
+  func submitRecord(cursor: Int) { monitor.update { $0.job = .record(cursor: cursor) } }
 
   var totals: Totals { monitor.read { $0.totals } }
 
@@ -95,7 +104,7 @@ final class CommitWriter: Sendable {
   }
 
   private enum Work {
-    case commit(FreezePlan)
+    case commit(Job)
     case compact
     case end
   }
@@ -113,16 +122,18 @@ final class CommitWriter: Sendable {
       }
       switch work {
       case .end: return
-      case .commit(let freeze):
-        let written = try commit(freeze)
-        if freeze.compacts {
-          if let next = try store.makeCompaction(maximumBlocks: compactionBlocks) {
-            compaction = (next, freeze.step)
-          } else {
-            compacted(freeze.step)
+      case .commit(let job):
+        let written = try commit(job)
+        if case .rows(let freeze) = job {
+          if freeze.compacts {
+            if let next = try store.makeCompaction(maximumBlocks: compactionBlocks) {
+              compaction = (next, freeze.step)
+            } else {
+              compacted(freeze.step)
+            }
           }
+          try committed(freeze)
         }
-        try committed(freeze)
         let isCompacting = compaction != nil
         monitor.update { state in
           state.job = nil
@@ -143,13 +154,17 @@ final class CommitWriter: Sendable {
     }
   }
 
-  private func commit(_ freeze: FreezePlan) throws -> Int {
-    RadixSort.sort(
-      keys: freeze.keys.base, count: freeze.count, order: order.base, scratch: scratch.base)
-    let result = try store.commit(
-      keys: freeze.keys.base, order: order.base, count: freeze.count, rows: frozen.base,
-      dense: dense.rawBytes,
-      cursor: UInt64(freeze.step + 1))
-    return result.bytesWritten
+  private func commit(_ job: Job) throws -> Int {
+    switch job {
+    case .rows(let freeze):
+      RadixSort.sort(
+        keys: freeze.keys.base, count: freeze.count, order: order.base, scratch: scratch.base)
+      return try store.commit(
+        keys: freeze.keys.base, order: order.base, count: freeze.count, rows: frozen.base,
+        dense: dense.rawBytes, cursor: UInt64(freeze.step + 1)
+      ).bytesWritten
+    case .record(let cursor):
+      return try store.commit(dense: dense.rawBytes, cursor: UInt64(cursor)).bytesWritten
+    }
   }
 }

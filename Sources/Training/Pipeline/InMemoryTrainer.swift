@@ -9,6 +9,7 @@ import TableStore
 final class InMemoryTrainer {
   private let layout: RowLayout
   private let network: DenseModel
+  private let controller: TrainingController
   private let reader: BatchReader
   private let batch: Batch
   /// All rows of all tables, table after table.
@@ -19,9 +20,12 @@ final class InMemoryTrainer {
   /// One bit a row: changed since the last commit.
   private let changed: AlignedBuffer<UInt64>
 
-  init(layout: RowLayout, network: DenseModel, reader: BatchReader) throws {
+  init(
+    layout: RowLayout, network: DenseModel, controller: TrainingController, reader: BatchReader
+  ) throws {
     self.layout = layout
     self.network = network
+    self.controller = controller
     self.reader = reader
     batch = Batch(layout: reader.layout)
     slots = AlignedBuffer(count: reader.layout.maximumUniqueRows)
@@ -61,30 +65,35 @@ final class InMemoryTrainer {
     }
   }
 
-  /// Trains `steps`, or fewer when `stop` is requested. With a store it commits every `commitInterval` batches and at the
+  /// Trains `steps`, or fewer when `stop` is requested or a validation ends training. With a store it commits every `commitInterval` batches and at the
   /// end; without one nothing is written.
   func run(
     _ steps: Range<Int>, store: ModelStore?, commitInterval: Int, compactionBlocks: Int, stop: StopSignal,
     meter: RunMeter, observer: StepObserver?
   ) throws {
     var totals = CommitWriter.Totals()
+    if controller.isDue(at: steps.lowerBound) {
+      guard try validate(at: steps.lowerBound, store: store, stop: stop) else { return }
+    }
+    if controller.state.isStopped { return }
     meter.begin()
     for step in steps {
       try reader.read(step % reader.batchCount, into: batch)
       for position in 0..<batch.uniqueCount {
         slots.base[position] = UInt32(slot(batch.keys.base[position]))
       }
-      let input = BatchInput(batch, rows: rows.base, rowFloats: layout.rowFloats, slots: slots.base)
-      let loss = network.step(input)
-      try requireFinite(loss, step: step)
+      let input = BatchInput(
+        batch, rows: rows.base, rowFloats: layout.rowFloats, slots: slots.base)
+      let loss = try controller.train(network, input, step: step)
       try observer?(TrainedStep(step: step, batch: batch, input: input, parameters: network.parameterBytes))
       for position in 0..<batch.uniqueCount {
         let slot = Int(slots.base[position])
         changed.base[slot >> 6] |= 1 << UInt64(slot & 63)
       }
       meter.count(samples: batch.sampleCount, uniqueRows: batch.uniqueCount, loss: loss)
-      let isLast = step + 1 == steps.upperBound || stop.isRequested
-      if let store, isLast || (step + 1) % commitInterval == 0 {
+      let isDue = controller.isDue(at: step + 1)
+      var isLast = step + 1 == steps.upperBound || stop.isRequested
+      if let store, isLast || isDue || (step + 1) % commitInterval == 0 {
         try meter.waitingForCommit {
           totals.bytesWritten += try commit(to: store, cursor: step + 1)
           totals.commits += 1
@@ -93,6 +102,10 @@ final class InMemoryTrainer {
             totals.compactions += 1
           }
         }
+      }
+      if isDue {
+        let isDone = try validate(at: step + 1, store: store, stop: stop)
+        isLast = isLast || !isDone || controller.state.isStopped
       }
       meter.report(step: step, writer: totals)
       if isLast { break }
@@ -121,10 +134,41 @@ final class InMemoryTrainer {
       }
     }
     changed.prefix().update(repeating: 0)
-    return try store.commit(
-      keys: keys.base, order: order.base, count: count, rows: values.base, dense: network.parameterBytes,
-      cursor: UInt64(cursor)
-    ).bytesWritten
+    return try withRecord { record in
+      try store.commit(
+        keys: keys.base, order: order.base, count: count, rows: values.base, dense: record,
+        cursor: UInt64(cursor)
+      ).bytesWritten
+    }
+  }
+
+  /// Calls `body` with the dense record as it is now.
+  private func withRecord<Result>(_ body: (UnsafeRawBufferPointer) throws -> Result) rethrows -> Result {
+    try DenseRecord.with(network.parameterBytes, controller.state, body)
+  }
+
+  /// Scores the validation split with the rows as they are, and commits what follows from it.
+  /// - Returns: false if `stop` ended it.
+  private func validate(at cursor: Int, store: ModelStore?, stop: StopSignal) throws -> Bool {
+    guard let validation = controller.validation else { return true }
+    let isDone = try controller.validate(cursor: cursor, store: store, stop: stop) { body in
+      let reader = try validation.makeReader()
+      let batch = Batch(layout: reader.layout)
+      let slots = AlignedBuffer<UInt32>(count: reader.layout.maximumUniqueRows)
+      let scores = AlignedBuffer<Float>(count: reader.layout.maximumSamples)
+      for index in 0..<reader.batchCount {
+        try reader.read(index, into: batch)
+        for position in 0..<batch.uniqueCount {
+          slots.base[position] = UInt32(slot(batch.keys.base[position]))
+        }
+        let input = BatchInput(
+          batch, rows: rows.base, rowFloats: layout.rowFloats, slots: slots.base)
+        network.predict(input, into: scores.base)
+        try body(batch, scores.base)
+      }
+    }
+    if isDone, let store { _ = try withRecord { try store.commit(dense: $0, cursor: UInt64(cursor)) } }
+    return isDone
   }
 
   /// The digest of the model as it is now, without a store.
@@ -136,7 +180,9 @@ final class InMemoryTrainer {
         digest.add(key, pointer(key))
       }
     }
-    return digest.finish(dense: network.parameterBytes, cursor: UInt64(cursor))
+    return DenseRecord.with(network.parameterBytes, controller.state) { record in
+      digest.finish(dense: record, cursor: UInt64(cursor))
+    }
   }
 
   /// The first row that `snapshot` holds with another value, in words, or nil.

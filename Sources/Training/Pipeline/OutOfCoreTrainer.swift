@@ -13,14 +13,17 @@ final class OutOfCoreTrainer {
   private let memory: MemoryPlan
   private let planner: PlannerConfiguration
   private let batchLayout: BatchLayout
+  private let controller: TrainingController
   private let makeDecode: () throws -> PrefetchPipeline.Decode
 
   init(
-    store: ModelStore, network: DenseModel, workers: WorkerPool, memory: MemoryPlan, needs: MemoryNeeds,
+    store: ModelStore, network: DenseModel, controller: TrainingController, workers: WorkerPool,
+    memory: MemoryPlan, needs: MemoryNeeds,
     makeDecode: @escaping () throws -> PrefetchPipeline.Decode
   ) {
     self.store = store
     self.network = network
+    self.controller = controller
     self.workers = workers
     self.memory = memory
     planner = needs.planner(memory)
@@ -28,10 +31,18 @@ final class OutOfCoreTrainer {
     self.makeDecode = makeDecode
   }
 
-  /// Trains `steps` (or fewer, when `stop` is requested) and commits at the end.
+  /// Trains `steps` (or fewer, when `stop` is requested or a validation ends training) and commits at the end.
   func run(_ steps: Range<Int>, stop: StopSignal, meter: RunMeter, observer: StepObserver?) throws {
-    let cache = RowCache(layout: store.layout, cacheRows: memory.cacheRows, overlayRows: memory.overlayRows)
     let store = store
+    // A run that was killed before it had validated its last commit does so first.
+    if controller.isDue(at: steps.lowerBound) {
+      guard try validate(at: steps.lowerBound, stop: stop) else { return }
+      _ = try DenseRecord.with(network.parameterBytes, controller.state) {
+        try store.commit(dense: $0, cursor: UInt64(steps.lowerBound))
+      }
+    }
+    if steps.isEmpty || controller.state.isStopped { return }
+    let cache = RowCache(layout: store.layout, cacheRows: memory.cacheRows, overlayRows: memory.overlayRows)
     let uniqueRows = batchLayout.maximumUniqueRows
     let pipeline = try PrefetchPipeline(
       configuration: planner, layout: batchLayout, steps: steps, cache: cache, decode: makeDecode(),
@@ -39,7 +50,7 @@ final class OutOfCoreTrainer {
     defer { pipeline.shutDown() }
     let writer = CommitWriter(
       store: store, commitRows: memory.commitRows, compactionBlocks: memory.compactionBlocks,
-      denseRecordBytes: network.parameterBytes.count,
+      denseRecordBytes: DenseRecord.byteCount(parameterBytes: network.parameterBytes.count),
       committed: { try pipeline.recycle($0) }, compacted: { pipeline.compacted(through: $0) },
       failed: { pipeline.fail($0) })
     defer { writer.shutDown() }
@@ -50,16 +61,18 @@ final class OutOfCoreTrainer {
       try pipeline.waitUntilExecuted(freeze.executedStep)
       try writer.waitUntilIdle()
       cache.freeze(freeze, into: writer.frozen, workers: workers)
-      UnsafeMutableRawBufferPointer(writer.dense.prefix()).copyMemory(from: network.parameterBytes)
+      writeRecord(into: writer.dense)
       writer.submit(freeze)
     }
 
+    // By a validation; batches that were read ahead are then dropped.
+    var hasEnded = false
     while let item = try pipeline.next(stalls: &meter.stalls) {
       let batch = item.batch
+      let step = item.plan.step
       let input = BatchInput(
         batch, rows: cache.rows.base, rowFloats: store.layout.rowFloats, slots: item.plan.slots.base)
-      let loss = network.step(input)
-      try requireFinite(loss, step: item.plan.step)
+      let loss = try controller.train(network, input, step: step)
       try observer?(
         TrainedStep(step: item.plan.step, batch: batch, input: input, parameters: network.parameterBytes))
       if item.plan.commitsAfter {
@@ -72,33 +85,48 @@ final class OutOfCoreTrainer {
         }
       }
       meter.count(item.executed, uniqueRows: batch.uniqueCount, samples: batch.sampleCount, loss: loss)
-      let step = item.plan.step
+      if controller.isDue(at: step + 1) {
+        try meter.waitingForCommit { try writer.waitUntilIdle() }
+        hasEnded = try !validate(at: step + 1, stop: stop)
+        if hasEnded { break }
+        writeRecord(into: writer.dense)
+        writer.submitRecord(cursor: step + 1)
+        try meter.waitingForCommit { try writer.waitUntilIdle() }
+        hasEnded = controller.state.isStopped
+        if hasEnded { break }
+      }
       try pipeline.finish(item)
       meter.report(step: step, writer: writer.totals)
       if stop.isRequested { pipeline.stop() }
     }
-    while let freeze = try pipeline.freezes.receive() {
+    while !hasEnded, let freeze = try pipeline.freezes.receive() {
       try meter.waitingForCommit { try commit(freeze) }
     }
     // A run that reaches its end counts whole compactions, as its plan does; one that is stopped ends at its commit.
     if stop.isRequested { try writer.waitUntilIdle() } else { try writer.waitUntilCompacted() }
     meter.count(writer.totals)
   }
-}
 
-/// Stops a run that diverged before another commit.
-func requireFinite(_ loss: Double, step: Int) throws {
-  guard loss.isFinite else {
-    throw ChanterError(
-      .diverged,
-      "the loss of batch \(step + 1) is \(loss): training has diverged. Start again with a lower rows.learning_rate or"
-        + " dense.learning_rate; nothing from this batch on was committed")
+  private func writeRecord(into record: AlignedBuffer<UInt8>) {
+    DenseRecord.write(
+      network.parameterBytes, controller.state, into: UnsafeMutableRawBufferPointer(record.prefix()))
   }
-}
 
-extension ChanterError.Kind {
-  /// Training gave numbers that are not finite.
-  static let diverged = ChanterError.Kind("diverged")
+  /// Scores the validation split with the last commit's rows; the dense parameters are those of the network, which stands
+  /// still.
+  /// - Returns: false if `stop` ended it.
+  private func validate(at cursor: Int, stop: StopSignal) throws -> Bool {
+    guard let validation = controller.validation else { return true }
+    let needs = validation.needs(store.layout)
+    let plan = try needs.plan(budget: memory.validationBytes, wantedLookahead: Validation.lookahead)
+    return try controller.validate(cursor: cursor, store: store, stop: stop) { body in
+      let snapshot = try Snapshot(store)
+      try scoreBatches(
+        snapshot, layout: store.layout, needs: needs, plan: plan, network: network,
+        decode: validation.makeDecode()
+      ) { try body($0, UnsafePointer($1)) }
+    }
+  }
 }
 
 /// What an observer sees after each trained batch, before its rows may move.

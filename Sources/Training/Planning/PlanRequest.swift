@@ -152,7 +152,7 @@ extension PlanRequest {
       groups[groups.count - 1].append(index)
       held += size
     }
-    let steps = configuration.run.epochs * reader.batchCount
+    let steps = try configuration.run.endStep(batchesPerEpoch: reader.batchCount)
     var done = 0
     for group in groups {
       let runs = group.compactMap { index in

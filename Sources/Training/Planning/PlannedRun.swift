@@ -9,6 +9,7 @@ import TableStore
 final class PlannedRun: @unchecked Sendable {
   private(set) var counters = RunCounters()
   private let layout: RowLayout
+  private let validationInterval: Int?
   private let denseRecordBytes: Int
   private var planner: Planner
   private let plan: StepPlan
@@ -19,6 +20,7 @@ final class PlannedRun: @unchecked Sendable {
   init(_ memory: MemoryPlan, _ needs: MemoryNeeds) {
     let configuration = needs.planner(memory)
     layout = needs.rowLayout
+    validationInterval = needs.validation?.interval
     denseRecordBytes = needs.denseRecordBytes
     planner = Planner(configuration, firstStep: 0)
     plan = StepPlan(maximumUniqueRows: configuration.maximumUniqueRows)
@@ -55,6 +57,11 @@ final class PlannedRun: @unchecked Sendable {
       counters.bytesWritten += WrittenBytes.commit(
         rows: freeze.count, denseBytes: denseRecordBytes, layout: layout)
       if freeze.compacts { compact() }
+      // What a validation decides is committed, too, with no row.
+      if let validationInterval, (freeze.step + 1) % validationInterval == 0 {
+        counters.commits += 1
+        counters.bytesWritten += WrittenBytes.commit(rows: 0, denseBytes: denseRecordBytes, layout: layout)
+      }
     }
   }
 
