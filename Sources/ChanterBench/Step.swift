@@ -6,7 +6,14 @@ import Primitives
 struct Step: ParsableCommand {
   static let configuration = CommandConfiguration(abstract: "Training steps in memory, without a store.")
   @OptionGroup var shapes: ShapeOptions
-  @Option(help: "Optimizer of rows and layers: sgd or adagrad (row-wise for the rows).") var optimizer = "sgd"
+  @Option(help: "The model, as a configuration names it.") var model = "dlrm"
+  @Option(help: "Outputs of the hidden layers of other models than dlrm.") var hidden = "400-400-400"
+  @Flag(help: "Batch normalisation in the hidden layers.") var batchNorm = false
+  @Option(help: "Dropout of the hidden layers.") var dropout: Float = 0
+  @Option(
+    help: "Optimizer of rows and layers, as a configuration names it; adagrad is row-wise for the rows.")
+  var optimizer = "sgd"
+  @Option(help: "Global norm to clip gradients at; 0 clips nothing.") var clipNorm: Float = 0
   @Option(help: "Rows of each table beyond 10,000, as a share of the Criteo-Kaggle log's.") var scale = 1.0
   @Option(help: "Exponent of the ids' frequencies.") var zipf = 1.0
   @Option(help: "Samples made before the clock starts; they are used in turns.") var samples = 262_144
@@ -15,23 +22,32 @@ struct Step: ParsableCommand {
   func run() throws {
     let dimension = try shapes.dimension()
     let tableRows = ShapeOptions.kaggleRows.map { $0 > 10_000 ? max(1, Int(Double($0) * scale)) : $0 }
-    let isAdagrad = optimizer == "adagrad"
-    guard isAdagrad || optimizer == "sgd" else { throw ValidationError("--optimizer is sgd or adagrad") }
-    let rowOptimizer =
-      isAdagrad
-      ? RowOptimizer.rowwiseAdagrad(learningRate: 0.01, epsilon: 1e-8) : .sgd(learningRate: 0.01)
-    let configuration = DLRMConfiguration(
-      denseCount: ShapeOptions.denseCount, tableCount: tableRows.count, dimension: dimension,
-      bottom: try shapes.sizes(shapes.bottom), top: try shapes.sizes(shapes.top))
+    guard let denseRule = DenseOptimizer.Rule(rawValue: optimizer), let kind = ModelKind(rawValue: model)
+    else { throw ValidationError("no such model or optimizer: \(model), \(optimizer)") }
+    let rowRule = denseRule == .adagrad ? .rowwiseAdagrad : RowOptimizer.Rule(rawValue: optimizer) ?? .sgd
+    let rate: Float = denseRule == .adam || denseRule == .adamw ? 0.001 : 0.01
+    var network = NetworkConfiguration(kind)
+    network.bottom = try shapes.sizes(shapes.bottom)
+    network.top = try shapes.sizes(shapes.top)
+    network.hidden = try shapes.sizes(hidden)
+    network.batchNorm = batchNorm
+    network.dropout = dropout
+    var specification = ModelSpecification(
+      network: network,
+      shape: InputShape(
+        denseCount: ShapeOptions.denseCount, tableCount: tableRows.count, dimension: dimension),
+      rowOptimizer: RowOptimizer(rowRule, learningRate: rate),
+      denseOptimizer: DenseOptimizer(denseRule, learningRate: rate), seed: 1)
+    if clipNorm > 0 { specification.clipNorm = clipNorm }
+    let entries = tableRows.count * shapes.batch
     let model = try DenseModel(
-      configuration: configuration, rowOptimizer: rowOptimizer,
-      denseOptimizer: isAdagrad ? .adagrad(learningRate: 0.01, epsilon: 1e-8) : .sgd(learningRate: 0.01),
-      seed: 1, maximumBatchSize: shapes.batch, maximumUniqueRows: tableRows.count * shapes.batch,
+      specification, limits: BatchLimits(samples: shapes.batch, uniqueRows: entries, entries: entries),
       workers: WorkerPool(threadCount: shapes.threads))
+    let rowDimension = try specification.rowDimension()
     let batches = SyntheticBatches(
       count: max(8, samples / shapes.batch), samples: shapes.batch, tableRows: tableRows,
-      dimension: dimension,
-      stateFloats: rowOptimizer.stateFloats, zipf: zipf)
+      dimension: rowDimension,
+      stateFloats: specification.rowOptimizer.stateFloats(dimension: rowDimension), zipf: zipf)
     let scores = AlignedBuffer<Float>(count: shapes.batch)
     var next = 0
     try takeTurns(["parameters": Double(model.parameterCount)]) { deadline in
@@ -40,8 +56,7 @@ struct Step: ParsableCommand {
         if predict {
           model.predict(batches.input(next), into: scores.base)
         } else {
-          let loss = model.step(batches.input(next))
-          guard loss.isFinite else { throw ChanterError(.broken, "the loss of step \(next) is \(loss)") }
+          _ = try model.train(batches.input(next), step: next)
         }
         next += 1
       } while ContinuousClock.now < deadline

@@ -31,8 +31,9 @@ struct SyntheticBatches {
     let batch = batches[index % batches.count]
     return BatchInput(
       sampleCount: batch.samples, dense: batch.dense.base, labels: batch.labels.base,
-      uniqueCount: batch.uniqueCount, tableOffsets: batch.tableOffsets.base, inverse: batch.inverse.base,
-      rows: rows.base, rowFloats: rowFloats, slots: batch.slots.base)
+      weights: nil, uniqueCount: batch.uniqueCount, tableOffsets: batch.tableOffsets.base,
+      entryOffsets: batch.entryOffsets.base, inverse: batch.inverse.base, bagOffsets: nil, rows: rows.base,
+      rowFloats: rowFloats, slots: batch.slots.base)
   }
 }
 
@@ -42,6 +43,7 @@ private struct SyntheticBatch {
   let dense: AlignedBuffer<Float>
   let labels: AlignedBuffer<Float>
   let tableOffsets: AlignedBuffer<UInt32>
+  let entryOffsets: AlignedBuffer<UInt32>
   let inverse: AlignedBuffer<UInt32>
   let slots: AlignedBuffer<UInt32>
 
@@ -55,6 +57,8 @@ private struct SyntheticBatch {
     for index in 0..<samples { labels.base[index] = labelRandom.uniform(UInt64(index)) < 0.25 ? 1 : 0 }
     tableOffsets = AlignedBuffer(count: tableRows.count + 1)
     inverse = AlignedBuffer(count: tableRows.count * samples)
+    entryOffsets = AlignedBuffer(count: tableRows.count + 1)
+    for table in 0...tableRows.count { entryOffsets.base[table] = UInt32(table * samples) }
     slots = AlignedBuffer(count: tableRows.count * samples)
     var unique = 0
     var firstRow = 0

@@ -1,48 +1,78 @@
-extension DenseModel {
-  /// Bytes that the buffers of a DLRM take: parameters and state, lane gradients, row gradients, the sorted inverse
-  /// index, and the workers' activations. The configuration must be valid.
-  ///
-  /// A pure function, so that a memory budget can be divided before anything is allocated.
-  public static func memoryBytes(
-    configuration: DLRMConfiguration, denseOptimizer: DenseOptimizer, maximumBatchSize: Int,
-    maximumUniqueRows: Int, threadCount: Int
-  ) -> Int {
-    BufferSizes(
-      DLRM(configuration, samples: largestChunk(maximumBatchSize: maximumBatchSize)),
-      tableCount: configuration.tableCount, denseOptimizer: denseOptimizer,
-      maximumBatchSize: maximumBatchSize, maximumUniqueRows: maximumUniqueRows
-    ).bytes(threadCount: threadCount)
+public import Primitives
+
+// Pure functions of the specification, so that a memory budget can be divided before anything is allocated.
+
+extension ModelSpecification {
+  /// Throws `badInput`, naming the key, if no model can be made of this.
+  public func validate() throws(ChanterError) { _ = try Network(self, limits: .none) }
+
+  /// Weights of the widest row, first-order weight included.
+  public func rowDimension() throws(ChanterError) -> Int {
+    try Network(self, limits: .none).rowShape.dimension
+  }
+
+  /// Bytes that the buffers of a model take: parameters and state, lane gradients, row gradients, the sorted inverse
+  /// index, and activations: those of the chunks that the workers have in hand, or of the whole batch where batch
+  /// normalisation needs them.
+  public func memoryBytes(limits: BatchLimits, threadCount: Int) throws(ChanterError) -> Int {
+    BufferSizes(try Network(self, limits: limits), self, limits: limits, threadCount: threadCount).bytes
+  }
+
+  /// Bytes of `DenseModel.parameterBytes`.
+  public func parameterByteCount() throws(ChanterError) -> Int {
+    let network = try Network(self, limits: .none)
+    return BufferSizes(network, self, limits: .none, threadCount: 1).parameters * MemoryLayout<Float>.size
+  }
+}
+
+extension Network {
+  init(_ specification: ModelSpecification, limits: BatchLimits) throws(ChanterError) {
+    try self.init(
+      specification.network, shape: specification.shape, seed: specification.seed,
+      samples: min(limits.samples, DenseModel.chunkSize(maximumBatchSize: limits.samples)))
   }
 }
 
 /// Elements of each buffer of a model.
 struct BufferSizes {
   let parameters: Int
+  /// Where the running averages start among them.
+  let firstAverage: Int
   let laneGradients: Int
   let losses: Int
   let rowGradients: Int
   let order: Int
   let ends: Int
-  /// For each worker.
-  let scratch: Int
+  let statistics: Int
+  let squares: Int
+  let failures: Int
+  /// How many arenas of activations there are.
+  let arenas: Int
+  let bytes: Int
 
-  init(
-    _ network: any Network, tableCount: Int, denseOptimizer: DenseOptimizer, maximumBatchSize: Int,
-    maximumUniqueRows: Int
-  ) {
-    let chunkSize = DenseModel.chunkSize(maximumBatchSize: maximumBatchSize)
-    let chunks = (maximumBatchSize + chunkSize - 1) / chunkSize
-    parameters = network.parameterCount * (1 + denseOptimizer.stateFloats)
+  init(_ network: Network, _ specification: ModelSpecification, limits: BatchLimits, threadCount: Int) {
+    let chunkSize = DenseModel.chunkSize(maximumBatchSize: limits.samples)
+    let chunks = (limits.samples + chunkSize - 1) / chunkSize
+    let rowTasks = RowUpdate.taskCount(uniqueRows: limits.uniqueRows)
+    firstAverage = network.parameterCount * (1 + specification.denseOptimizer.stateFloats)
+    parameters = firstAverage + network.averageCount
     laneGradients = min(DenseModel.laneCount, chunks) * network.parameterCount
     losses = chunks
-    rowGradients = maximumBatchSize * tableCount * network.paddedDimension
-    order = tableCount * maximumBatchSize
-    ends = maximumUniqueRows
-    scratch = network.scratchFloats
-  }
-
-  func bytes(threadCount: Int) -> Int {
-    let floats = parameters + laneGradients + rowGradients + order + ends + threadCount * scratch
-    return floats * MemoryLayout<Float>.size + losses * MemoryLayout<Double>.size
+    // The last gradient is read as whole vectors.
+    rowGradients = chunks == 0 ? 0 : limits.samples * network.rowShape.gradientStride + 8
+    order = limits.entries
+    ends = limits.uniqueRows
+    statistics = chunks == 0 ? 0 : network.statisticCount
+    squares =
+      chunks == 0 || specification.clipNorm == nil
+      ? 0 : 1 + Clipping.denseTasks(parameterCount: network.parameterCount) + rowTasks
+    failures = rowTasks
+    arenas = chunks == 0 ? 0 : network.hasBatchWideLayers ? chunks : threadCount
+    let floats =
+      parameters + laneGradients + rowGradients + order + ends + arenas * network.training.floats
+      + threadCount * network.scoringFloats
+    bytes =
+      floats * MemoryLayout<Float>.size + (losses + statistics + squares) * MemoryLayout<Double>.size
+      + failures
   }
 }

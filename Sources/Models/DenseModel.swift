@@ -1,10 +1,36 @@
 public import Primitives
 
+/// What defines a model, apart from its numbers.
+public struct ModelSpecification: Sendable {
+  public var network: NetworkConfiguration
+  public var shape: InputShape
+  public var rowOptimizer: RowOptimizer
+  public var denseOptimizer: DenseOptimizer
+  /// The largest global norm of a batch's gradients, rows included; nil for no clipping.
+  public var clipNorm: Float?
+  public var classWeights = ClassWeights()
+  /// Seeds the initial parameters and dropout.
+  public var seed: UInt64
+
+  public init(
+    network: NetworkConfiguration, shape: InputShape, rowOptimizer: RowOptimizer,
+    denseOptimizer: DenseOptimizer, clipNorm: Float? = nil, seed: UInt64
+  ) {
+    self.network = network
+    self.shape = shape
+    self.rowOptimizer = rowOptimizer
+    self.denseOptimizer = denseOptimizer
+    self.clipNorm = clipNorm
+    self.seed = seed
+  }
+}
+
 /// A model in training or in use: its dense parameters, and one step or one prediction over a batch whose rows are in
 /// memory. Where the rows come from and where they go is not its concern.
 ///
-/// A step is a list of segments, here the dense part and the row update. Its result depends on the batch, the
-/// parameters and the maximum batch size (through the chunk size), never on the number of threads.
+/// A step is a list of segments with a barrier behind each: forward and backward passes, cut where a layer needs the whole
+/// batch, then the updates. Its result depends on the batch, the parameters and the maximum batch size (through the chunk
+/// size), never on the number of threads.
 ///
 /// Unchecked Sendable: it has no lock. One thread at a time may call it; ownership moves as the caller's stages do.
 public final class DenseModel: @unchecked Sendable {
@@ -17,83 +43,115 @@ public final class DenseModel: @unchecked Sendable {
   /// lanes share a small batch too.
   public static func chunkSize(maximumBatchSize: Int) -> Int { maximumBatchSize < 2_048 ? 64 : 256 }
 
-  /// Samples that a worker's scratch memory has room for.
-  static func largestChunk(maximumBatchSize: Int) -> Int {
-    min(maximumBatchSize, chunkSize(maximumBatchSize: maximumBatchSize))
-  }
-
-  /// Which stream of the seed the initial parameters draw from; rows have stream 1. Do not renumber: it is part of every
-  /// model's identity.
+  /// Which stream of the seed the initial parameters draw from; rows have stream 1, dropout 3. Do not renumber: it is
+  /// part of every model's identity.
   private static let initialParameterStream: UInt64 = 2
 
-  public let maximumBatchSize: Int
-  public let maximumUniqueRows: Int
+  public let limits: BatchLimits
   /// Dense parameters, state not counted.
   public let parameterCount: Int
-  private let network: any Network
+  private let network: Network
   private let parameters: AlignedBuffer<Float>
-  private let densePart: DensePart
-  private let rowUpdate: RowUpdate
+  private let firstAverage: Int
+  private let buffers: ChunkBuffers
+  /// One for each worker.
+  private let scoringArenas: [AlignedBuffer<Float>]
   /// What a step runs, in order.
   private let segments: [any Segment]
   private let workers: WorkerPool
+  package let allocatedBytes: Int
 
-  /// A DLRM with the initial parameters of `seed`.
+  /// A model with the initial parameters of its seed.
   ///
   /// - Parameters:
-  ///   - maximumBatchSize: the configured batch size. 0 makes a model that only predicts and takes no memory for training.
-  ///   - maximumUniqueRows: most distinct rows of a batch, over all tables; at most tables × batch size are needed.
+  ///   - limits: the most that a batch to train on holds; `.none` makes a model that only predicts.
   ///   - workers: the compute threads; scratch memory is made for each.
-  /// - Throws: `badInput` if the configuration is not valid.
-  public init(
-    configuration: DLRMConfiguration, rowOptimizer: RowOptimizer, denseOptimizer: DenseOptimizer,
-    seed: UInt64,
-    maximumBatchSize: Int, maximumUniqueRows: Int, workers: WorkerPool
-  ) throws(ChanterError) {
-    try configuration.validate()
+  /// - Throws: `badInput` if the network does not fit the samples.
+  public convenience init(_ specification: ModelSpecification, limits: BatchLimits, workers: WorkerPool)
+    throws(ChanterError)
+  {
+    let network = try Network(specification, limits: limits)
+    self.init(network, specification, limits: limits, workers: workers)
+  }
+
+  init(_ network: Network, _ specification: ModelSpecification, limits: BatchLimits, workers: WorkerPool) {
     _ = BLAS.singleThreaded
-    let network = DLRM(
-      configuration, samples: Self.largestChunk(maximumBatchSize: maximumBatchSize))
-    let sizes = BufferSizes(
-      network, tableCount: configuration.tableCount, denseOptimizer: denseOptimizer,
-      maximumBatchSize: maximumBatchSize, maximumUniqueRows: maximumUniqueRows)
+    let sizes = BufferSizes(network, specification, limits: limits, threadCount: workers.threadCount)
+    let chunks = Chunks(size: Self.chunkSize(maximumBatchSize: limits.samples))
     self.network = network
     self.workers = workers
-    self.maximumBatchSize = maximumBatchSize
-    self.maximumUniqueRows = maximumUniqueRows
+    self.limits = limits
     parameterCount = network.parameterCount
-    parameters = AlignedBuffer(count: sizes.parameters)
-    densePart = DensePart(
-      network: network, optimizer: denseOptimizer,
-      chunkSize: Self.chunkSize(maximumBatchSize: maximumBatchSize),
-      parameterCount: parameterCount, parameters: parameters,
-      laneGradients: AlignedBuffer(count: sizes.laneGradients), losses: AlignedBuffer(count: sizes.losses),
-      rowGradients: AlignedBuffer(count: sizes.rowGradients),
-      scratch: (0..<workers.threadCount).map { _ in AlignedBuffer(count: sizes.scratch) })
-    rowUpdate = RowUpdate(
-      optimizer: rowOptimizer, tableCount: configuration.tableCount, dimension: configuration.dimension,
-      rowGradients: densePart.rowGradients, order: AlignedBuffer(count: sizes.order),
-      ends: AlignedBuffer(count: sizes.ends))
-    segments = [densePart, rowUpdate]
-    let random = CounterRandom(seed: seed, stream: Self.initialParameterStream)
-    for (index, layer) in network.layers.enumerated() {
-      layer.initialize(parameters.base, random: CounterRandom(random, UInt64(index)))
+    let parameters = AlignedBuffer<Float>(count: sizes.parameters)
+    self.parameters = parameters
+    let firstAverage = sizes.firstAverage
+    self.firstAverage = firstAverage
+    let scoringArenas = (0..<workers.threadCount).map { _ in
+      AlignedBuffer<Float>(count: network.scoringFloats)
     }
+    self.scoringArenas = scoringArenas
+    let rowGradients = RowGradients(
+      rowShape: network.rowShape, values: AlignedBuffer(count: sizes.rowGradients),
+      order: AlignedBuffer(count: sizes.order), ends: AlignedBuffer(count: sizes.ends))
+    let buffers = ChunkBuffers(
+      network: network, classWeights: specification.classWeights, chunks: chunks, parameters: parameters,
+      firstAverage: firstAverage, laneGradients: AlignedBuffer(count: sizes.laneGradients),
+      losses: AlignedBuffer(count: sizes.losses), rowGradients: rowGradients.values,
+      statistics: AlignedBuffer(count: sizes.statistics),
+      arenas: (0..<sizes.arenas).map { _ in AlignedBuffer(count: network.training.floats) })
+    self.buffers = buffers
+    let clipping = specification.clipNorm.map {
+      Clipping(
+        norm: $0, parameterCount: network.parameterCount, laneGradients: buffers.laneGradients,
+        chunks: chunks, rowGradients: rowGradients, squares: AlignedBuffer(count: sizes.squares))
+    }
+    let failures = AlignedBuffer<UInt8>(count: sizes.failures)
+    var segments: [any Segment] = ChunkSegment.segments(buffers)
+    segments.append(
+      RowOrder(
+        shape: network.shape, rowShape: network.rowShape, order: rowGradients.order, ends: rowGradients.ends))
+    if let clipping { segments.append(clipping) }
+    segments.append(
+      DenseUpdate(
+        optimizer: specification.denseOptimizer, clipping: clipping, chunks: chunks, network: network,
+        parameters: parameters, laneGradients: buffers.laneGradients))
+    segments.append(
+      RowUpdate(
+        optimizer: specification.rowOptimizer, clipping: clipping, gradients: rowGradients,
+        failures: failures))
+    self.segments = segments
+    let floatBuffers =
+      [parameters, buffers.laneGradients, rowGradients.values] + scoringArenas + buffers.arenas
+    allocatedBytes =
+      floatBuffers.reduce(0) { $0 + $1.byteCount } + rowGradients.order.byteCount
+      + rowGradients.ends.byteCount + buffers.losses.byteCount + buffers.statistics.byteCount
+      + (clipping?.squares.byteCount ?? 0) + failures.byteCount
+    network.initialize(
+      parameters.base, random: CounterRandom(seed: specification.seed, stream: Self.initialParameterStream))
+    network.initializeAverages(parameters.base + firstAverage)
   }
 
   /// Trains on one batch: forward, backward, dense update, row update.
   ///
-  /// The gradient is that of the mean loss over the batch's own samples. The batch must have labels and fit the maxima
-  /// the model was made with.
-  /// - Returns: the summed (not mean) log loss before the update.
-  public func step(_ batch: BatchInput) -> Double {
-    precondition(batch.sampleCount <= maximumBatchSize && batch.uniqueCount <= maximumUniqueRows)
+  /// The gradient is that of the weighted loss summed over the batch and divided by its number of samples. The batch must have
+  /// labels and be within the limits.
+  /// - Parameters:
+  ///   - step: number of the batch since training began, from 0: Adam's bias correction and dropout follow from it.
+  ///   - learningRateFactor: what a schedule multiplies the learning rates of rows and dense parameters by.
+  /// - Returns: the summed (not mean) weighted log loss before the update.
+  /// - Throws: `NonFinite` if the loss, or a parameter or row that the batch changed, is not finite; the model must then not
+  ///   be used any more.
+  public func train(_ batch: BatchInput, step: Int, learningRateFactor: Float = 1) throws(NonFinite)
+    -> Double
+  {
+    precondition(batch.sampleCount <= limits.samples && batch.uniqueCount <= limits.uniqueRows)
     if batch.sampleCount == 0 { return 0 }
+    let step = TrainingStep(batch: batch, number: step, learningRateFactor: learningRateFactor)
     for segment in segments {
-      workers.run(segment.taskCount(batch)) { task, worker in segment.run(task, worker: worker, batch) }
-      segment.reduce(batch, workers)
+      workers.run(segment.taskCount(step)) { task, worker in segment.run(task, worker: worker, step) }
+      try segment.conclude(step)
     }
-    return densePart.loss(batch)
+    return buffers.loss(batch)
   }
 
   /// Writes the probability of label 1 for each sample. A sample gets the same bits in whatever batch and place it
@@ -103,15 +161,16 @@ public final class DenseModel: @unchecked Sendable {
     workers.run((batch.sampleCount + chunkSize - 1) / chunkSize) { task, worker in
       let end = min(batch.sampleCount, (task + 1) * chunkSize)
       for first in stride(from: task * chunkSize, to: end, by: SampleGroup.size) {
-        let group = Chunk(batch: batch, first: first, count: min(SampleGroup.size, end - first))
         network.score(
-          group, parameters: parameters.base, scores: scores, scratch: densePart.scratch[worker].base)
+          batch, first: first, samples: min(SampleGroup.size, end - first), parameters: parameters.base,
+          averages: parameters.base + firstAverage, arena: scoringArenas[worker].base, scores: scores)
       }
     }
   }
 
-  /// The dense parameters, layer by layer (W row-major, then b), then their optimizer state in the same order; all fp32
-  /// in the machine's byte order. Valid while the model lives; changes with each step.
+  /// The dense parameters in the order of the layers (of a linear layer W row-major, then b), then their optimizer state in
+  /// the same order, then the running averages of batch normalisation; all fp32 in the machine's byte order. Valid
+  /// while the model lives; changes with each step.
   public var parameterBytes: UnsafeRawBufferPointer { parameters.rawBytes }
 
   /// Takes over what `parameterBytes` gave. Throws `corrupt` if the length is another model's.
@@ -123,13 +182,5 @@ public final class DenseModel: @unchecked Sendable {
           + "they belong to another configuration")
     }
     UnsafeMutableRawPointer(parameters.base).copyMemory(from: source, byteCount: bytes.count)
-  }
-
-  /// Bytes of all buffers that this model holds.
-  package var allocatedBytes: Int {
-    let training =
-      densePart.laneGradients.byteCount + densePart.losses.byteCount + densePart.rowGradients.byteCount
-      + rowUpdate.order.byteCount + rowUpdate.ends.byteCount
-    return parameters.byteCount + training + densePart.scratch.reduce(0) { $0 + $1.byteCount }
   }
 }

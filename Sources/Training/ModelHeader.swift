@@ -87,6 +87,12 @@ public struct ModelHeader: Codable, Equatable, Sendable {
     machine = Machine.current(maximumBatchSize: dataset.layout(of: .train).maximumSamples)
   }
 
+  /// The model for the samples that it was made for.
+  func specification(tables: [TableLayout]) throws -> ModelSpecification {
+    try configuration.specification(
+      denseCount: denseCount, tables: tables.map(\.name), features: dataset.features)
+  }
+
   /// Throws `.mismatch` with every difference that keeps a run from going on with this model.
   func requireSame(as wanted: ModelHeader, path: String) throws {
     var differences = wanted.configuration.differences(from: configuration)

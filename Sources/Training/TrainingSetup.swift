@@ -7,11 +7,12 @@ import TableStore
 /// Dataset, configuration and the shapes that follow from them: what training, resuming and verifying begin with.
 struct TrainingSetup {
   let dataset: Dataset
-  let model: ModelConfiguration
-  let network: DLRMConfiguration
-  let rowOptimizer: RowOptimizer
-  let denseOptimizer: DenseOptimizer
+  let configuration: Configuration
+  let specification: ModelSpecification
   let rowLayout: RowLayout
+  /// Bytes of the network's buffers in training.
+  let networkBytes: Int
+  let denseRecordBytes: Int
   let threads: Int
   let control: TrainingControl
   let validation: Validation?
@@ -19,32 +20,26 @@ struct TrainingSetup {
 
   init(dataset: Dataset, configuration: Configuration) throws {
     self.dataset = dataset
-    model = configuration.model
+    self.configuration = configuration
     let manifest = dataset.manifest
-    try Self.requireSupported(manifest.features, tables: manifest.tables, path: dataset.path)
-    network = try model.network(denseCount: manifest.denseCount, tableCount: manifest.tables.count)
-    rowOptimizer = try model.rowOptimizer()
-    denseOptimizer = try model.denseOptimizer()
-    rowLayout = RowLayout(
-      tables: manifest.tables, dimension: model.dimension, stateFloats: rowOptimizer.stateFloats,
-      seed: model.seed)
-    threads = Self.threads(configuration.run.threads)
+    let threads = Self.threads(configuration.run.threads)
+    let limits = BatchLimits(dataset.layout(of: .train))
     control = configuration.control
     keepsBest = configuration.run.keepsBest
     validation = try Validation(dataset: dataset, control: control)
+    var specification = try configuration.locatingErrors {
+      try configuration.model.specification(
+        denseCount: manifest.denseCount, tables: manifest.tables.map(\.name), features: manifest.features)
+    }
+    specification.classWeights = ClassWeights(
+      negative: control.negativeWeight, positive: control.positiveWeight)
+    self.threads = threads
+    self.specification = specification
+    rowLayout = try RowLayout(specification, tables: manifest.tables)
+    networkBytes = try specification.memoryBytes(limits: limits, threadCount: threads)
+    denseRecordBytes = DenseRecord.byteCount(parameterBytes: try specification.parameterByteCount())
     guard manifest.train.batches > 0 else {
       throw ChanterError(.badInput, "this dataset has no training samples", path: dataset.path)
-    }
-  }
-
-  /// A network takes one value of each table.
-  static func requireSupported(_ features: [FeatureLayout], tables: [TableLayout], path: String) throws {
-    if let bag = features.first(where: \.isBag) {
-      throw ChanterError(
-        .unsupported, "column \(bag.name) has several values a sample, which no model takes yet", path: path)
-    }
-    guard features.map(\.table) == Array(tables.indices) else {
-      throw ChanterError(.unsupported, "several columns share a table, which no model takes yet", path: path)
     }
   }
 
@@ -56,24 +51,14 @@ struct TrainingSetup {
   var batchLayout: BatchLayout { dataset.layout(of: .train) }
 
   func makeNetwork(workers: WorkerPool) throws -> DenseModel {
-    try DenseModel(
-      configuration: network, rowOptimizer: rowOptimizer, denseOptimizer: denseOptimizer, seed: model.seed,
-      maximumBatchSize: batchLayout.maximumSamples, maximumUniqueRows: batchLayout.maximumUniqueRows,
-      workers: workers)
-  }
-
-  var networkBytes: Int {
-    DenseModel.memoryBytes(
-      configuration: network, denseOptimizer: denseOptimizer, maximumBatchSize: batchLayout.maximumSamples,
-      maximumUniqueRows: batchLayout.maximumUniqueRows, threadCount: threads)
+    try DenseModel(specification, limits: BatchLimits(batchLayout), workers: workers)
   }
 
   func memoryNeeds(run: RunConfiguration, commitInterval: Int) -> MemoryNeeds {
     let train = dataset.manifest.train
     return MemoryNeeds(
       rowLayout: rowLayout, batchLayout: batchLayout, modelBytes: networkBytes,
-      denseRecordBytes: DenseRecord.byteCount(
-        parameterBytes: DenseModel.parameterByteCount(configuration: network, denseOptimizer: denseOptimizer)),
+      denseRecordBytes: denseRecordBytes,
       readerBytes: BatchReader.bytes(of: dataset, split: .train),
       largestUnion: { train.largestUnion(of: $0, rows: rowLayout.allRows) }, allRows: rowLayout.allRows,
       policy: run.policy, trains: true, commitInterval: commitInterval,
@@ -82,7 +67,22 @@ struct TrainingSetup {
   }
 }
 
+extension BatchLimits {
+  init(_ layout: BatchLayout) {
+    self.init(
+      samples: layout.maximumSamples, uniqueRows: layout.maximumUniqueRows, entries: layout.maximumEntries)
+  }
+}
+
 extension RowLayout {
+  /// The rows of a model.
+  init(_ specification: ModelSpecification, tables: [TableLayout]) throws {
+    let dimension = try specification.rowDimension()
+    self.init(
+      tables: tables, dimension: dimension,
+      stateFloats: specification.rowOptimizer.stateFloats(dimension: dimension), seed: specification.seed)
+  }
+
   /// Declared rows of all tables.
   var allRows: Int { tables.reduce(0) { $0 + Int($1.rows) } }
 }

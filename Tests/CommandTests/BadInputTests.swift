@@ -174,7 +174,7 @@ import Testing
   @Test(arguments: [
     ("colour: red\n", ["bad.yaml:1: ", "colour", "unknown key"]),
     ("seed: 1\ndimension: many\n", ["bad.yaml:2: ", "dimension"]),
-    ("rows:\n  optimizer: adam\n", ["bad.yaml:2: ", "rows.optimizer", "rowwise_adagrad"]),
+    ("rows:\n  optimizer: lamb\n", ["bad.yaml:2: ", "rows.optimizer", "rowwise_adagrad"]),
     ("rows:\n  learning_rate: -1\n", ["bad.yaml:2: ", "rows.learning_rate"]),
     ("bottom: [64, 8]\n", ["bottom", "16"]),
     ("seed: 1\nseed: 2\n", ["bad.yaml", "seed"]),

@@ -100,7 +100,7 @@ struct LayerTests {
         }
       }
       let scratch = AlignedBuffer<Float>(count: layer.scratchFloats)
-      let output = AlignedBuffer<Float>(count: samples * layer.outputStride)
+      let output = AlignedBuffer<Float>(count: samples * layer.width + 8)
       layer.forward(input.base, output: output.base, scratch: scratch.base, samples: samples)
       let size = SampleGroup.size
       let groupInput = AlignedBuffer<Float>(Array(repeating: .nan, count: vectors * dimension * size))
@@ -114,43 +114,35 @@ struct LayerTests {
       for sample in 0..<samples {
         // The same order of the same operations: training and prediction agree to the bit here.
         let same = (0..<layer.width).allSatisfy {
-          groupOutput[$0 * size + sample] == output[sample * layer.outputStride + $0]
+          groupOutput[$0 * size + sample] == output[sample * layer.width + $0]
         }
         #expect(same, "\(vectors) vectors")
       }
-      // Whatever lies behind a gradient row must not matter.
+      // Whatever lies behind the last gradient must not matter.
       let weighting = randomFloats(samples * layer.width, seed: seed + 1)
-      let outputGradient = AlignedBuffer<Float>(
-        Array(repeating: .nan, count: samples * layer.outputStride))
+      let outputGradient = AlignedBuffer<Float>(weighting + Array(repeating: .nan, count: 8))
+      let gradients = AlignedBuffer<Float>(Array(repeating: .nan, count: samples * layer.sampleStride))
       for sample in 0..<samples {
-        for column in 0..<layer.width {
-          outputGradient[sample * layer.outputStride + column] = weighting[sample * layer.width + column]
-        }
+        layer.backward(
+          input.base + sample * layer.sampleStride,
+          outputGradient: outputGradient.base + sample * layer.width,
+          gradient: gradients.base + sample * layer.sampleStride, scratch: scratch.base)
       }
-      let denseGradient = AlignedBuffer<Float>(count: samples * dimension)
-      let rowGradients = AlignedBuffer<Float>(
-        Array(repeating: .nan, count: samples * (vectors - 1) * layer.vectorStride))
-      layer.backward(
-        input.base, outputGradient: outputGradient.base, denseGradient: denseGradient.base,
-        denseGradientStride: dimension, rowGradients: rowGradients.base, scratch: scratch.base,
-        samples: samples)
 
       for sample in 0..<samples {
         let mine = (0..<vectors).map { vector in
           (0..<dimension).map { Double(points[(sample * vectors + vector) * dimension + $0]) }
         }
-        let row = (0..<layer.width).map { output[sample * layer.outputStride + $0] }
+        let row = (0..<layer.width).map { output[sample * layer.width + $0] }
         #expect(largestError(row, referenceInteraction(mine)) < 1e-5, "\(vectors) vectors")
         // The gradient of a sum of products is known in closed form; finite differences check that form below.
         let weights = (0..<layer.width).map { Double(weighting[sample * layer.width + $0]) }
         let expected = interactionGradient(mine, weights)
-        let dense = (0..<dimension).map { denseGradient[sample * dimension + $0] }
-        #expect(largestError(dense, expected[0]) < 2e-5, "\(vectors) vectors")
-        for vector in 1..<vectors {
-          let first = (sample * (vectors - 1) + vector - 1) * layer.vectorStride
-          let gradient = (0..<dimension).map { rowGradients[first + $0] }
+        for vector in 0..<vectors {
+          let first = sample * layer.sampleStride + vector * layer.vectorStride
+          let gradient = (0..<dimension).map { gradients[first + $0] }
           #expect(largestError(gradient, expected[vector]) < 2e-5, "vector \(vector) of \(vectors)")
-          #expect((dimension..<layer.vectorStride).allSatisfy { rowGradients[first + $0] == 0 })
+          #expect((dimension..<layer.vectorStride).allSatisfy { gradients[first + $0] == 0 })
         }
         if vectors * dimension < 60 {
           let differences = finiteDifferences(mine.flatMap { $0 }) { flat in

@@ -2,31 +2,37 @@ import Models
 import Primitives
 import Testing
 
-private let configuration = DLRMConfiguration(
+private let configuration = DLRMShape(
   denseCount: 5, tableCount: 4, dimension: 9, bottom: [12, 9], top: [17, 8, 1])
 private let tableRows = [1, 3, 40, 500]
 
 private func makeModel(
-  rows: RowOptimizer = .sgd(learningRate: 0.1), dense: DenseOptimizer = .sgd(learningRate: 0.1),
-  batchSize: Int, threads: Int = 1, seed: UInt64 = 3, _ configuration: DLRMConfiguration = configuration
+  rows: RowOptimizer = RowOptimizer(.sgd, learningRate: 0.1),
+  dense: DenseOptimizer = DenseOptimizer(.sgd, learningRate: 0.1), batchSize: Int, threads: Int = 1,
+  seed: UInt64 = 3, _ configuration: DLRMShape = configuration
 ) throws -> DenseModel {
   try DenseModel(
-    configuration: configuration, rowOptimizer: rows, denseOptimizer: dense, seed: seed,
-    maximumBatchSize: batchSize, maximumUniqueRows: batchSize * configuration.tableCount,
-    workers: WorkerPool(threadCount: threads))
+    configuration.specification(rows: rows, dense: dense, seed: seed),
+    limits: limits(batchSize, configuration), workers: WorkerPool(threadCount: threads))
+}
+
+private func limits(_ batchSize: Int, _ configuration: DLRMShape) -> BatchLimits {
+  let entries = batchSize * configuration.tableCount
+  return BatchLimits(samples: batchSize, uniqueRows: entries, entries: entries)
 }
 
 @Suite("The whole model")
 struct ModelTests {
   @Test("gradients of dense parameters and embeddings against finite differences", arguments: [1, 9, 70])
   func gradients(count: Int) throws {
-    let configuration = DLRMConfiguration(
+    let configuration = DLRMShape(
       denseCount: 3, tableCount: 3, dimension: 3, bottom: [4, 3], top: [5, 1])
     let samples = Samples(count: count, denseCount: 3, tableRows: [1, 4, 6], seed: 8)
     let storage = RowStorage(tableRows: samples.tableRows, dimension: 3, stateFloats: 0, seed: 9)
     // A learning rate of 1: what a step takes away is the gradient.
     let model = try makeModel(
-      rows: .sgd(learningRate: 1), dense: .sgd(learningRate: 1), batchSize: 70, configuration)
+      rows: RowOptimizer(.sgd, learningRate: 1), dense: DenseOptimizer(.sgd, learningRate: 1), batchSize: 70,
+      configuration)
     let parameters = model.parameterArray
     let rows = storage.buffer.array
     let loss = samples.batch(Array(0..<count), storage).step(model)
@@ -59,19 +65,19 @@ struct ModelTests {
   @Test(
     "the same bits for 1, 2 and 3 threads",
     arguments: [
-      (RowOptimizer.sgd(learningRate: 0.1), DenseOptimizer.sgd(learningRate: 0.1)),
-      (.rowwiseAdagrad(learningRate: 0.1, epsilon: 1e-8), .adagrad(learningRate: 0.1, epsilon: 1e-8)),
+      (RowOptimizer(.sgd, learningRate: 0.1), DenseOptimizer(.sgd, learningRate: 0.1)),
+      (RowOptimizer(.rowwiseAdagrad, learningRate: 0.1), DenseOptimizer(.adagrad, learningRate: 0.1)),
     ], [650, 2_048])
   func threads(optimizers: (RowOptimizer, DenseOptimizer), batchSize: Int) throws {
     // 650: ten chunks of 64 and a part of one, so two lanes have two chunks. 2,048: chunks of 256, then a partial batch.
-    let configuration = DLRMConfiguration(
+    let configuration = DLRMShape(
       denseCount: 2, tableCount: 4, dimension: 3, bottom: [3], top: [4, 1])
     let sizes = batchSize == 650 ? [650, 650, 65, 1] : [2_048, 300]
     let samples = Samples(count: sizes.reduce(0, +), denseCount: 2, tableRows: tableRows, seed: 1)
     var results: [(losses: [Double], parameters: [Float], rows: [Float])] = []
     for threads in 1...3 {
       let storage = RowStorage(
-        tableRows: tableRows, dimension: 3, stateFloats: optimizers.0.stateFloats, seed: 2)
+        tableRows: tableRows, dimension: 3, stateFloats: optimizers.0.stateFloats(dimension: 3), seed: 2)
       let model = try makeModel(
         rows: optimizers.0, dense: optimizers.1, batchSize: batchSize, threads: threads, configuration)
       var losses: [Double] = []
@@ -94,7 +100,7 @@ struct ModelTests {
   func untouchedRows() throws {
     let samples = Samples(count: 20, denseCount: 5, tableRows: tableRows, seed: 4)
     let storage = RowStorage(tableRows: tableRows, dimension: 9, stateFloats: 1, seed: 5)
-    let model = try makeModel(rows: .rowwiseAdagrad(learningRate: 0.1, epsilon: 1e-8), batchSize: 20)
+    let model = try makeModel(rows: RowOptimizer(.rowwiseAdagrad, learningRate: 0.1), batchSize: 20)
     let before = storage.buffer.array
     let parameters = model.parameterArray
     #expect(samples.batch([], storage).step(model) == 0)
@@ -118,7 +124,7 @@ struct ModelTests {
     let samples = Samples(count: count, denseCount: 5, tableRows: tableRows, seed: 6)
     let storage = RowStorage(tableRows: tableRows, dimension: 9, stateFloats: 1, seed: 7)
     let model = try makeModel(
-      rows: .rowwiseAdagrad(learningRate: 0.1, epsilon: 1e-8), batchSize: 100, threads: 2)
+      rows: RowOptimizer(.rowwiseAdagrad, learningRate: 0.1), batchSize: 100, threads: 2)
     // After a step the scratch memory is not zero any more.
     _ = samples.batch(Array(0..<100), storage).step(model)
     func scores(_ indices: [Int]) -> [Float] {
@@ -151,11 +157,11 @@ struct ModelTests {
   @Test(
     "scores keep their bits at the layer sizes of real configurations",
     arguments: [
-      DLRMConfiguration(
+      DLRMShape(
         denseCount: 13, tableCount: 26, dimension: 16, bottom: [512, 256, 64, 16], top: [512, 256, 1]),
-      DLRMConfiguration(denseCount: 13, tableCount: 26, dimension: 48, bottom: [64, 48], top: [100, 50, 1]),
+      DLRMShape(denseCount: 13, tableCount: 26, dimension: 48, bottom: [64, 48], top: [100, 50, 1]),
     ])
-  func scoresOfRealShapes(configuration: DLRMConfiguration) throws {
+  func scoresOfRealShapes(configuration: DLRMShape) throws {
     let sizes = Array(repeating: 30, count: 26)
     let samples = Samples(count: 64, denseCount: 13, tableRows: sizes, seed: 6)
     let storage = RowStorage(tableRows: sizes, dimension: configuration.dimension, stateFloats: 0, seed: 7)
@@ -170,11 +176,10 @@ struct ModelTests {
 
   @Test("the bytes promised are the bytes allocated", arguments: [0, 1, 100, 512, 2_048, 3_000], [1, 3])
   func memory(batchSize: Int, threads: Int) throws {
-    for dense in [DenseOptimizer.sgd(learningRate: 0.1), .adagrad(learningRate: 0.1, epsilon: 1e-8)] {
+    for dense in [DenseOptimizer(.sgd, learningRate: 0.1), DenseOptimizer(.adagrad, learningRate: 0.1)] {
       let model = try makeModel(dense: dense, batchSize: batchSize, threads: threads)
-      let promised = DenseModel.memoryBytes(
-        configuration: configuration, denseOptimizer: dense, maximumBatchSize: batchSize,
-        maximumUniqueRows: batchSize * 4, threadCount: threads)
+      let promised = try configuration.specification(dense: dense).memoryBytes(
+        limits: limits(batchSize, configuration), threadCount: threads)
       #expect(model.allocatedBytes == promised)
       #expect(model.parameterBytes.count == model.parameterCount * 4 * (1 + dense.stateFloats))
     }
@@ -182,8 +187,8 @@ struct ModelTests {
 
   @Test("parameters load into another model; a wrong length is refused")
   func load() throws {
-    let first = try makeModel(dense: .adagrad(learningRate: 0.1, epsilon: 1e-8), batchSize: 64, seed: 1)
-    let second = try makeModel(dense: .adagrad(learningRate: 0.1, epsilon: 1e-8), batchSize: 64, seed: 2)
+    let first = try makeModel(dense: DenseOptimizer(.adagrad, learningRate: 0.1), batchSize: 64, seed: 1)
+    let second = try makeModel(dense: DenseOptimizer(.adagrad, learningRate: 0.1), batchSize: 64, seed: 2)
     #expect(first.parameterArray != second.parameterArray)
     try second.load(first.parameterBytes)
     #expect(first.parameterArray == second.parameterArray)
@@ -194,26 +199,5 @@ struct ModelTests {
       #expect(error?.kind == .corrupt)
     }
     #expect(second.parameterArray == before)
-  }
-
-  @Test(
-    "a configuration that no model can have names its key",
-    arguments: [
-      ("denseCount", DLRMConfiguration(denseCount: 0, tableCount: 2, dimension: 4, bottom: [4], top: [1])),
-      ("tableCount", DLRMConfiguration(denseCount: 1, tableCount: -1, dimension: 4, bottom: [4], top: [1])),
-      (
-        "dimension",
-        DLRMConfiguration(denseCount: 1, tableCount: 2, dimension: 1 << 40, bottom: [4], top: [1])
-      ),
-      ("bottom", DLRMConfiguration(denseCount: 1, tableCount: 2, dimension: 4, bottom: [], top: [1])),
-      ("bottom", DLRMConfiguration(denseCount: 1, tableCount: 2, dimension: 4, bottom: [8, 5], top: [1])),
-      ("bottom", DLRMConfiguration(denseCount: 1, tableCount: 2, dimension: 4, bottom: [0, 4], top: [1])),
-      ("top", DLRMConfiguration(denseCount: 1, tableCount: 2, dimension: 4, bottom: [4], top: [8, 2])),
-      ("top", DLRMConfiguration(denseCount: 1, tableCount: 2, dimension: 4, bottom: [4], top: [.max, 1])),
-    ])
-  func badConfiguration(key: String, configuration: DLRMConfiguration) {
-    let error = #expect(throws: ChanterError.self) { try configuration.validate() }
-    #expect(error?.kind == .badInput)
-    #expect(error?.message.contains(key) == true)
   }
 }

@@ -9,16 +9,22 @@ struct OptimizerTests {
     let gradient = randomFloats(dimension, seed: UInt64(dimension))
     let weights = randomFloats(dimension, seed: UInt64(dimension) + 100)
     let guardValue: Float = 42
+    let slope = AlignedBuffer<Float>(count: dimension + 8)
+    func apply(_ optimizer: RowOptimizer, _ row: AlignedBuffer<Float>) {
+      slope.base.update(from: gradient, count: dimension)
+      RowStep(optimizer, step: 0).apply(
+        row: row.base, gradient: slope.base, width: dimension, dimension: dimension)
+    }
     let plain = AlignedBuffer(weights + [guardValue])
-    RowOptimizer.sgd(learningRate: 0.5).apply(row: plain.base, gradient: gradient, dimension: dimension)
+    apply(RowOptimizer(.sgd, learningRate: 0.5), plain)
     #expect(plain.array == zip(weights, gradient).map { $0 - $1 * 0.5 } + [guardValue])
 
     let row = AlignedBuffer(weights + [0.25, guardValue])
-    let optimizer = RowOptimizer.rowwiseAdagrad(learningRate: 0.1, epsilon: 1e-3)
+    let optimizer = RowOptimizer(.rowwiseAdagrad, learningRate: 0.1, epsilon: 1e-3)
     var state = 0.25
     var expected = weights.map(Double.init)
     for _ in 0..<3 {
-      optimizer.apply(row: row.base, gradient: gradient, dimension: dimension)
+      apply(optimizer, row)
       state += gradient.reduce(0) { $0 + Double($1) * Double($1) } / Double(dimension)
       for column in 0..<dimension {
         expected[column] -= 0.1 * Double(gradient[column]) / (state.squareRoot() + 1e-3)
@@ -36,20 +42,23 @@ struct OptimizerTests {
     let sums = (0..<count).map { index in
       (1..<max(1, lanes)).reduce(gradients[index]) { $0 + gradients[$1 * count + index] }
     }
-    for optimizer in [DenseOptimizer.sgd(learningRate: 0.1), .adagrad(learningRate: 0.1, epsilon: 1e-2)] {
+    for optimizer in [
+      DenseOptimizer(.sgd, learningRate: 0.1), DenseOptimizer(.adagrad, learningRate: 0.1, epsilon: 1e-2),
+    ] {
       let whole = AlignedBuffer(start + Array(repeating: 0.5, count: optimizer.stateFloats * count))
       let parts = AlignedBuffer(whole.array)
-      optimizer.apply(
+      let step = DenseStep(optimizer, step: 0)
+      step.apply(
         to: whole.base, lanes: gradients.base, laneCount: lanes, parameterCount: count, range: 0..<count)
       for range in [0..<1, 1..<20, 20..<23, 23..<53] {
-        optimizer.apply(
+        step.apply(
           to: parts.base, lanes: gradients.base, laneCount: lanes, parameterCount: count, range: range)
       }
       #expect(whole.array == parts.array)
       let expected = zip(start, sums).map { weight, gradient in
-        switch optimizer {
+        switch optimizer.rule {
         case .sgd: weight - gradient * 0.1
-        case .adagrad: weight - gradient * 0.1 / ((0.5 + gradient * gradient).squareRoot() + 1e-2)
+        default: weight - gradient * 0.1 / ((0.5 + gradient * gradient).squareRoot() + 1e-2)
         }
       }
       #expect(Array(whole.array.prefix(count)) == expected)

@@ -27,7 +27,7 @@ private struct Fixture: Decodable {
     let initial: Initial
     let steps: [Step]
   }
-  let configuration: DLRMConfiguration
+  let configuration: DLRMShape
   let tableRows: [Int]
   let learningRate: Float
   let epsilon: Float
@@ -44,20 +44,20 @@ struct ParityTests {
     let fixture = try JSONDecoder().decode(Fixture.self, from: Data(contentsOf: file))
     let reference = try #require(fixture.cases.first { $0.name == name })
     let (rate, epsilon) = (fixture.learningRate, fixture.epsilon)
-    let rowOptimizer: RowOptimizer =
-      name == "sgd" ? .sgd(learningRate: rate) : .rowwiseAdagrad(learningRate: rate, epsilon: epsilon)
-    let denseOptimizer: DenseOptimizer =
-      name == "sgd" ? .sgd(learningRate: rate) : .adagrad(learningRate: rate, epsilon: epsilon)
+    let rowOptimizer = RowOptimizer(
+      name == "sgd" ? .sgd : .rowwiseAdagrad, learningRate: rate, epsilon: epsilon)
+    let denseOptimizer = DenseOptimizer(
+      name == "sgd" ? .sgd : .adagrad, learningRate: rate, epsilon: epsilon)
     let model = try DenseModel(
-      configuration: fixture.configuration, rowOptimizer: rowOptimizer, denseOptimizer: denseOptimizer,
-      seed: 0,
-      maximumBatchSize: 12, maximumUniqueRows: 36, workers: WorkerPool(threadCount: 2))
+      fixture.configuration.specification(rows: rowOptimizer, dense: denseOptimizer),
+      limits: BatchLimits(samples: 12, uniqueRows: 36, entries: 36), workers: WorkerPool(threadCount: 2))
     let state = Array(repeating: Float(0), count: denseOptimizer.stateFloats * model.parameterCount)
     try (reference.initial.dense + state).withUnsafeBytes { bytes throws in try model.load(bytes) }
 
     let dimension = fixture.configuration.dimension
     let storage = RowStorage(
-      tableRows: fixture.tableRows, dimension: dimension, stateFloats: rowOptimizer.stateFloats, seed: 0)
+      tableRows: fixture.tableRows, dimension: dimension,
+      stateFloats: rowOptimizer.stateFloats(dimension: dimension), seed: 0)
     for (table, values) in reference.initial.tables.enumerated() {
       for (index, value) in values.enumerated() {
         let slot = storage.slot(table: table, row: index / dimension)
@@ -76,7 +76,7 @@ struct ParityTests {
       for (table, size) in fixture.tableRows.enumerated() {
         let rows = (0..<size).flatMap { storage.weights(table: table, row: $0) }
         expectClose(rows, step.tables[table], "table \(table), step \(number)")
-        if rowOptimizer.stateFloats == 1 {
+        if rowOptimizer.rule == .rowwiseAdagrad {
           let states = (0..<size).map {
             storage.buffer[storage.slot(table: table, row: $0) * storage.rowFloats + dimension]
           }

@@ -36,7 +36,7 @@ func referenceLoss(logit: Double, label: Double) -> Double {
 
 /// The logit of one sample; parameters as `DenseModel` lays them out.
 func referenceLogit(
-  _ configuration: DLRMConfiguration, parameters: [Double], dense: [Double], embeddings: [[Double]]
+  _ configuration: DLRMShape, parameters: [Double], dense: [Double], embeddings: [[Double]]
 ) -> Double {
   var place = 0
   func layer(_ input: [Double], _ outputs: Int, rectified: Bool) -> [Double] {

@@ -1,6 +1,28 @@
 import Models
 import Primitives
 
+/// The shapes of a DLRM over single-valued features with a table each.
+struct DLRMShape: Decodable, Sendable {
+  var denseCount: Int
+  var tableCount: Int
+  var dimension: Int
+  var bottom: [Int]
+  var top: [Int]
+
+  func specification(
+    rows: RowOptimizer = RowOptimizer(.sgd, learningRate: 0.1),
+    dense: DenseOptimizer = DenseOptimizer(.sgd, learningRate: 0.1), seed: UInt64 = 3
+  ) -> ModelSpecification {
+    var network = NetworkConfiguration(.dlrm)
+    network.bottom = bottom
+    network.top = top
+    return ModelSpecification(
+      network: network,
+      shape: InputShape(denseCount: denseCount, tableCount: tableCount, dimension: dimension),
+      rowOptimizer: rows, denseOptimizer: dense, seed: seed)
+  }
+}
+
 /// Seeded samples over tables of the given sizes, from which batches are made.
 struct Samples {
   let denseCount: Int
@@ -73,6 +95,7 @@ final class TestBatch {
   private let labels: AlignedBuffer<Float>
   private let tableOffsets: AlignedBuffer<UInt32>
   private let inverse: AlignedBuffer<UInt32>
+  private let entryOffsets: AlignedBuffer<UInt32>
   private let slots: AlignedBuffer<UInt32>
   private let storage: RowStorage
   let count: Int
@@ -88,6 +111,8 @@ final class TestBatch {
     tableOffsets = AlignedBuffer(count: tables + 1)
     inverse = AlignedBuffer(count: tables * indices.count)
     slots = AlignedBuffer(count: tables * indices.count)
+    entryOffsets = AlignedBuffer(count: tables + 1)
+    for table in 0...tables { entryOffsets[table] = UInt32(table * indices.count) }
     var unique = 0
     for table in 0..<tables {
       let used = Set(indices.map { samples.rows[$0][table] }).sorted()
@@ -105,8 +130,8 @@ final class TestBatch {
   }
 
   /// One step of `model`; the memory stays alive for the call.
-  func step(_ model: DenseModel) -> Double {
-    withExtendedLifetime(self) { model.step(input) }
+  func step(_ model: DenseModel, number: Int = 0) -> Double {
+    withExtendedLifetime(self) { (try? model.train(input, step: number)) ?? .nan }
   }
 
   func scores(_ model: DenseModel) -> [Float] {
@@ -117,9 +142,9 @@ final class TestBatch {
 
   private var input: BatchInput {
     BatchInput(
-      sampleCount: count, dense: dense.base, labels: labels.base, uniqueCount: uniqueCount,
-      tableOffsets: tableOffsets.base, inverse: inverse.base, rows: storage.buffer.base,
-      rowFloats: storage.rowFloats, slots: slots.base)
+      sampleCount: count, dense: dense.base, labels: labels.base, weights: nil, uniqueCount: uniqueCount,
+      tableOffsets: tableOffsets.base, entryOffsets: entryOffsets.base, inverse: inverse.base,
+      bagOffsets: nil, rows: storage.buffer.base, rowFloats: storage.rowFloats, slots: slots.base)
   }
 }
 

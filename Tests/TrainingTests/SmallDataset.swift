@@ -1,5 +1,6 @@
 import BatchStore
 import Foundation
+import Models
 import Primitives
 import TestSupport
 import Training
@@ -51,10 +52,11 @@ enum SmallDataset {
   ) -> Configuration {
     var configuration = Configuration()
     configuration.model.dimension = 4
-    configuration.model.bottom = [8, 4]
-    configuration.model.top = [16, 1]
-    configuration.model.rows = .init(optimizer: rows, learningRate: 0.05)
-    configuration.model.dense = .init(optimizer: dense, learningRate: 0.05)
+    configuration.model.network.bottom = [8, 4]
+    configuration.model.network.top = [16, 1]
+    configuration.model.rows = RowOptimizer(RowOptimizer.Rule(rawValue: rows) ?? .sgd, learningRate: 0.05)
+    configuration.model.dense = DenseOptimizer(
+      DenseOptimizer.Rule(rawValue: dense) ?? .sgd, learningRate: 0.05)
     configuration.run.epochs = epochs
     configuration.run.lookahead = lookahead
     configuration.run.threads = threads

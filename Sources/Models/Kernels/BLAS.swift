@@ -25,15 +25,16 @@ public enum BLAS {
       Int32(leftStride), right, Int32(rightStride), 0, output, Int32(outputStride))
   }
 
-  /// output[rows × columns] = left[rows × inner] · right[inner × columns].
+  /// output[rows × columns] = left[rows × inner] · right[inner × columns], added to what is there if `accumulate`.
   @inline(__always)
   static func multiply(
     _ left: UnsafePointer<Float>, _ leftStride: Int, _ right: UnsafePointer<Float>, _ rightStride: Int,
-    into output: UnsafeMutablePointer<Float>, _ outputStride: Int, rows: Int, columns: Int, inner: Int
+    into output: UnsafeMutablePointer<Float>, _ outputStride: Int, rows: Int, columns: Int, inner: Int,
+    accumulate: Bool = false
   ) {
     cblas_sgemm(
       CblasRowMajor, CblasNoTrans, CblasNoTrans, Int32(rows), Int32(columns), Int32(inner), 1, left,
-      Int32(leftStride), right, Int32(rightStride), 0, output, Int32(outputStride))
+      Int32(leftStride), right, Int32(rightStride), accumulate ? 1 : 0, output, Int32(outputStride))
   }
 
   /// output[rows × columns] = left[inner × rows]ᵀ · right[inner × columns], added to what is there if `accumulate`.

@@ -57,23 +57,22 @@ func weightRows(
   }
 }
 
-/// output[sample][column] = scale[sample] · weights[column]: the gradient of the input.
+/// output[sample][column] (+)= scale[sample] · weights[column]: the gradient of the input.
 func outerProduct(
   _ scale: UnsafePointer<Float>, _ scaleStride: Int, _ weights: UnsafePointer<Float>, _ columns: Int,
-  into output: UnsafeMutablePointer<Float>, _ outputStride: Int, samples: Int
+  into output: UnsafeMutablePointer<Float>, _ outputStride: Int, accumulate: Bool, samples: Int
 ) {
-  let whole = columns & ~7
   for sample in 0..<samples {
     let row = output + sample * outputStride
     let factor = scale[sample * scaleStride]
-    var column = 0
-    while column < whole {
-      store(load(weights + column) * factor, row + column)
-      column += 8
-    }
-    while column < columns {
-      row[column] = weights[column] * factor
-      column += 1
+    if accumulate {
+      forEachVector(columns) { column, lanes in
+        store(load(row + column, lanes) + load(weights + column, lanes) * factor, row + column, lanes)
+      }
+    } else {
+      forEachVector(columns) { column, lanes in
+        store(load(weights + column, lanes) * factor, row + column, lanes)
+      }
     }
   }
 }

@@ -1,33 +1,32 @@
 /// The pairwise dot products of DLRM (Naumov et al. 2019, arXiv 1906.00091, section 2.1.3), as `interact_features` with
 /// "dot" and without self-interaction in facebookresearch/dlrm.
 ///
-/// Per sample, V vectors of `dimension` floats, vector 0 being the output of the bottom MLP, give
-/// `[vector 0, v1·v0, v2·v0, v2·v1, v3·v0, …]`: the dense vector, then the lower triangle row by row.
+/// Per sample, V vectors of `dimension` floats give `[v1·v0, v2·v0, v2·v1, v3·v0, …]`, the lower triangle row by row. Where
+/// vector 0 is the output of the bottom MLP, it comes before them once more.
 ///
 /// Vectors are stored padded with zeros to `vectorStride`, a multiple of 8 floats, so that no kernel has a tail. A sum runs
 /// over the dimension (forward) or the vectors (backward) in order, with fused multiply-add.
 package struct DotInteraction: Sendable {
   package let vectors: Int
   package let dimension: Int
+  /// Whether vector 0 is a part of the output.
+  package let keepsFirst: Bool
   /// Floats from one vector of a sample to the next.
   package let vectorStride: Int
   /// Floats from one sample's vectors to the next sample's.
   package let sampleStride: Int
-  /// Meaningful floats of an output row: dimension + V (V - 1) / 2.
+  /// Floats of an output row: V (V - 1) / 2, and `dimension` more if vector 0 is kept.
   package let width: Int
-  /// Floats from one output row to the next: rows of the triangle are stored eight floats at a time, the last of them past
-  /// `width`.
-  package let outputStride: Int
   /// Row length of the V × V products in scratch.
   private let productStride: Int
 
-  package init(vectors: Int, dimension: Int) {
+  package init(vectors: Int, dimension: Int, keepsFirst: Bool = true) {
     self.vectors = vectors
     self.dimension = dimension
+    self.keepsFirst = keepsFirst
     vectorStride = paddedToVector(dimension)
     sampleStride = vectors * vectorStride
-    width = dimension + vectors * (vectors - 1) / 2
-    outputStride = paddedToVector(width + 7)
+    width = (keepsFirst ? dimension : 0) + vectors * (vectors - 1) / 2
     productStride = paddedToVector(vectors)
   }
 
@@ -38,7 +37,7 @@ package struct DotInteraction: Sendable {
 
   /// - Parameters:
   ///   - input: `[samples × V × vectorStride]`, zero beyond `dimension`.
-  ///   - output: `[samples × outputStride]`; floats beyond `width` are left undefined.
+  ///   - output: `[samples × width]`, and eight floats more: rows of the triangle are stored eight floats at a time.
   package func forward(
     _ input: UnsafePointer<Float>, output: UnsafeMutablePointer<Float>, scratch: UnsafeMutablePointer<Float>,
     samples: Int
@@ -51,7 +50,7 @@ package struct DotInteraction: Sendable {
     let products = scratch + vectorStride * productStride
     for sample in 0..<samples {
       let source = input + sample * sampleStride
-      let target = output + sample * outputStride
+      let target = output + sample * width
       // Transposed, eight dot products run along the lanes and none needs a sum across them.
       for vector in 0..<vectors {
         let row = source + vector * vectorStride
@@ -87,8 +86,11 @@ package struct DotInteraction: Sendable {
         }
         first += 4
       }
-      target.update(from: source, count: dimension)
-      var place = target + dimension
+      var place = target
+      if keepsFirst {
+        target.update(from: source, count: dimension)
+        place += dimension
+      }
       for vector in 1..<vectors {
         let row = products + vector * productStride
         var other = 0
@@ -102,76 +104,70 @@ package struct DotInteraction: Sendable {
     }
   }
 
+  /// The gradient of one sample's vectors.
   /// - Parameters:
-  ///   - input: what `forward` read.
-  ///   - outputGradient: `[samples × outputStride]`; floats beyond `width` are read and ignored.
-  ///   - denseGradient: `[samples × denseGradientStride]`, receives the gradient of vector 0, `dimension` floats.
-  ///   - rowGradients: `[samples × (V - 1) × vectorStride]`, receives the gradients of the other vectors, zero beyond
-  ///     `dimension`.
+  ///   - input: what `forward` read of the sample.
+  ///   - outputGradient: `[width]`, and eight floats more that are read and ignored.
+  ///   - gradient: `[V × vectorStride]`, zero beyond `dimension`.
   package func backward(
     _ input: UnsafePointer<Float>, outputGradient: UnsafePointer<Float>,
-    denseGradient: UnsafeMutablePointer<Float>, denseGradientStride: Int,
-    rowGradients: UnsafeMutablePointer<Float>, scratch: UnsafeMutablePointer<Float>, samples: Int
+    gradient target: UnsafeMutablePointer<Float>, scratch: UnsafeMutablePointer<Float>
   ) {
     let vectors = vectors
     let dimension = dimension
     let vectorStride = vectorStride
     let productStride = productStride
-    let dense = scratch
     let products = scratch + vectorStride * productStride
-    for sample in 0..<samples {
-      let source = input + sample * sampleStride
-      let gradient = outputGradient + sample * outputStride
-      let target = rowGradients + sample * (vectors - 1) * vectorStride
-      // The triangle becomes a full symmetric matrix G with a zero diagonal; then the gradient of the vectors is G · vectors.
-      products[0] = 0
-      var place = gradient + dimension
-      for vector in 1..<vectors {
-        let row = products + vector * productStride
-        var other = 0
-        while other < vector {
-          store(load(place + other), row + other)
-          other += 8
-        }
-        for other in 0..<vector { products[other * productStride + vector] = row[other] }
-        row[vector] = 0
-        place += vector
+    let source = input
+    // The triangle becomes a full symmetric matrix G with a zero diagonal; then the gradient of the vectors is G · vectors.
+    products[0] = 0
+    var place = outputGradient + (keepsFirst ? dimension : 0)
+    for vector in 1..<vectors {
+      let row = products + vector * productStride
+      var other = 0
+      while other < vector {
+        store(load(place + other), row + other)
+        other += 8
       }
-      var first = 0
-      while first < vectors {
-        let last = vectors - 1
-        let factor0 = products + first * productStride
-        let factor1 = products + min(first + 1, last) * productStride
-        let factor2 = products + min(first + 2, last) * productStride
-        let factor3 = products + min(first + 3, last) * productStride
-        // Vector 0's gradient goes to scratch. A group's rows past the last vector compute the last vector again.
-        let place0 = first == 0 ? dense : target + (first - 1) * vectorStride
-        let place1 = min(first + 1, last) == 0 ? dense : target + (min(first + 1, last) - 1) * vectorStride
-        let place2 = min(first + 2, last) == 0 ? dense : target + (min(first + 2, last) - 1) * vectorStride
-        let place3 = min(first + 3, last) == 0 ? dense : target + (min(first + 3, last) - 1) * vectorStride
-        var column = 0
-        while column < vectorStride {
-          var sum0 = Vector(repeating: 0)
-          var sum1 = sum0
-          var sum2 = sum0
-          var sum3 = sum0
-          for other in 0..<vectors {
-            let values = load(source + other * vectorStride + column)
-            sum0.addProduct(Vector(repeating: factor0[other]), values)
-            sum1.addProduct(Vector(repeating: factor1[other]), values)
-            sum2.addProduct(Vector(repeating: factor2[other]), values)
-            sum3.addProduct(Vector(repeating: factor3[other]), values)
-          }
-          store(sum0, place0 + column)
-          store(sum1, place1 + column)
-          store(sum2, place2 + column)
-          store(sum3, place3 + column)
-          column += 8
+      for other in 0..<vector { products[other * productStride + vector] = row[other] }
+      row[vector] = 0
+      place += vector
+    }
+    var first = 0
+    while first < vectors {
+      let last = vectors - 1
+      let factor0 = products + first * productStride
+      let factor1 = products + min(first + 1, last) * productStride
+      let factor2 = products + min(first + 2, last) * productStride
+      let factor3 = products + min(first + 3, last) * productStride
+      // A group's rows past the last vector compute the last vector again.
+      let place0 = target + first * vectorStride
+      let place1 = target + min(first + 1, last) * vectorStride
+      let place2 = target + min(first + 2, last) * vectorStride
+      let place3 = target + min(first + 3, last) * vectorStride
+      var column = 0
+      while column < vectorStride {
+        var sum0 = Vector(repeating: 0)
+        var sum1 = sum0
+        var sum2 = sum0
+        var sum3 = sum0
+        for other in 0..<vectors {
+          let values = load(source + other * vectorStride + column)
+          sum0.addProduct(Vector(repeating: factor0[other]), values)
+          sum1.addProduct(Vector(repeating: factor1[other]), values)
+          sum2.addProduct(Vector(repeating: factor2[other]), values)
+          sum3.addProduct(Vector(repeating: factor3[other]), values)
         }
-        first += 4
+        store(sum0, place0 + column)
+        store(sum1, place1 + column)
+        store(sum2, place2 + column)
+        store(sum3, place3 + column)
+        column += 8
       }
-      let denseTarget = denseGradient + sample * denseGradientStride
-      for column in 0..<dimension { denseTarget[column] = gradient[column] + dense[column] }
+      first += 4
+    }
+    if keepsFirst {
+      for column in 0..<dimension { target[column] += outputGradient[column] }
     }
   }
 }

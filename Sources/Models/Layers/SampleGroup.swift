@@ -18,7 +18,9 @@ extension Linear {
     let inputs = inputs
     let last = outputs - 1
     let weights = parameters + firstParameter
-    let bias = weights + outputs * inputs
+    let biases = weights + outputs * inputs
+    let hasBias = bias != .none
+    func biasOf(_ row: Int) -> Float { hasBias ? biases[row] : 0 }
     // max(x, lowest) keeps every number where there is no ReLU.
     let floor = Vector(repeating: rectified ? 0 : -Float.infinity)
     var first = 0
@@ -50,12 +52,12 @@ extension Linear {
         addProducts(weights4[column], low, high, &low4, &high4)
         addProducts(weights5[column], low, high, &low5, &high5)
       }
-      finish(low0, high0, bias[first], floor, output + first * SampleGroup.size)
-      finish(low1, high1, bias[row1], floor, output + row1 * SampleGroup.size)
-      finish(low2, high2, bias[row2], floor, output + row2 * SampleGroup.size)
-      finish(low3, high3, bias[row3], floor, output + row3 * SampleGroup.size)
-      finish(low4, high4, bias[row4], floor, output + row4 * SampleGroup.size)
-      finish(low5, high5, bias[row5], floor, output + row5 * SampleGroup.size)
+      finish(low0, high0, biasOf(first), floor, output + first * SampleGroup.size)
+      finish(low1, high1, biasOf(row1), floor, output + row1 * SampleGroup.size)
+      finish(low2, high2, biasOf(row2), floor, output + row2 * SampleGroup.size)
+      finish(low3, high3, biasOf(row3), floor, output + row3 * SampleGroup.size)
+      finish(low4, high4, biasOf(row4), floor, output + row4 * SampleGroup.size)
+      finish(low5, high5, biasOf(row5), floor, output + row5 * SampleGroup.size)
       first += 6
     }
   }
@@ -68,8 +70,11 @@ extension DotInteraction {
   package func forwardGroup(_ input: UnsafePointer<Float>, output: UnsafeMutablePointer<Float>) {
     let dimension = dimension
     let vectorFloats = dimension * SampleGroup.size
-    output.update(from: input, count: vectorFloats)
-    var place = output + vectorFloats
+    var place = output
+    if keepsFirst {
+      output.update(from: input, count: vectorFloats)
+      place += vectorFloats
+    }
     for vector in 1..<vectors {
       let mine = input + vector * vectorFloats
       let last = vector - 1

@@ -1,68 +1,155 @@
-/// How the dense parameters (the MLPs) change, each on its own, once per batch.
-public enum DenseOptimizer: Codable, Equatable, Sendable {
-  /// w -= learningRate · g, as torch.optim.SGD without momentum.
-  case sgd(learningRate: Float)
-  /// state += g²; w -= learningRate · g / (sqrt(state) + epsilon), as torch.optim.Adagrad without decay.
-  case adagrad(learningRate: Float, epsilon: Float)
-
-  /// Floats of state per parameter. They start at zero.
-  public var stateFloats: Int {
-    switch self {
-    case .sgd: 0
-    case .adagrad: 1
-    }
+/// How the dense parameters (those of the layers) change, each on its own, once per batch. State starts at zero.
+public struct DenseOptimizer: Codable, Equatable, Sendable {
+  /// The names are those of a configuration.
+  public enum Rule: String, Codable, CaseIterable, Sendable {
+    /// Without momentum w -= learningRate · g. With it, one state: b = momentum · b + g; w -= learningRate · b, as
+    /// torch.optim.SGD without dampening.
+    case sgd
+    /// state += g²; w -= learningRate · g / (sqrt(state) + epsilon), as torch.optim.Adagrad without decay.
+    case adagrad
+    /// The moments m = beta1 m + (1 - beta1) g and v = beta2 v + (1 - beta2) g²; with t the number of the batch since
+    /// training began, w -= learningRate / (1 - beta1ᵗ) · m / (sqrt(v / (1 - beta2ᵗ)) + epsilon). Kingma and Ba, ICLR
+    /// 2015, arXiv 1412.6980, algorithm 1, as torch.optim.Adam.
+    case adam
+    /// Adam, and before it w -= learningRate · weightDecay · w, as torch.optim.AdamW (Loshchilov and Hutter, ICLR 2019,
+    /// arXiv 1711.05101, with the learning rate in place of the schedule multiplier).
+    case adamw
   }
 
-  /// Updates the parameters of `range` with the sum of the lanes' gradients, the lanes added in order 0, 1, 2, ….
-  /// - Parameters:
-  ///   - parameters: `[parameterCount]`, then `[parameterCount]` state if there is any.
-  ///   - lanes: `[lanes × parameterCount]`.
-  package func apply(
-    to parameters: UnsafeMutablePointer<Float>, lanes: UnsafePointer<Float>, laneCount: Int,
-    parameterCount: Int,
-    range: Range<Int>
+  public var rule: Rule
+  public var learningRate: Float
+  /// SGD only. Default 0.
+  public var momentum: Float
+  /// Added to the root of the state. Default 1e-8.
+  public var epsilon: Float
+  /// Decay of Adam's first moment. Default 0.9.
+  public var beta1: Float
+  /// Decay of Adam's second moment. Default 0.999.
+  public var beta2: Float
+  /// AdamW only. Default 0.
+  public var weightDecay: Float
+  /// Adds l2 · w to the gradient of every parameter, biases included: the gradient of l2 / 2 · |w|², as `weight_decay` of
+  /// torch.optim.SGD, Adagrad and Adam. Default 0.
+  public var l2: Float
+
+  public init(
+    _ rule: Rule, learningRate: Float, momentum: Float = 0, epsilon: Float = 1e-8, beta1: Float = 0.9,
+    beta2: Float = 0.999, weightDecay: Float = 0, l2: Float = 0
   ) {
-    switch self {
-    case .sgd(let learningRate):
-      forEachSum(lanes, laneCount, parameterCount, range) { index, gradient in
-        store(load(parameters + index) - gradient * learningRate, parameters + index)
-      } tail: { index, gradient in
-        parameters[index] -= gradient * learningRate
-      }
-    case .adagrad(let learningRate, let epsilon):
-      let states = parameters + parameterCount
-      forEachSum(lanes, laneCount, parameterCount, range) { index, gradient in
-        let state = load(states + index) + gradient * gradient
-        store(state, states + index)
-        let step = gradient * learningRate / (state.squareRoot() + epsilon)
-        store(load(parameters + index) - step, parameters + index)
-      } tail: { index, gradient in
-        let state = states[index] + gradient * gradient
-        states[index] = state
-        parameters[index] -= gradient * learningRate / (state.squareRoot() + epsilon)
-      }
+    self.rule = rule
+    self.learningRate = learningRate
+    self.momentum = momentum
+    self.epsilon = epsilon
+    self.beta1 = beta1
+    self.beta2 = beta2
+    self.weightDecay = weightDecay
+    self.l2 = l2
+  }
+
+  /// Floats of state per parameter.
+  public var stateFloats: Int {
+    switch rule {
+    case .sgd: momentum == 0 ? 0 : 1
+    case .adagrad: 1
+    case .adam, .adamw: 2
     }
   }
 }
 
-/// Hands out the sum over the lanes, eight parameters at a time, then one at a time. Both give a parameter the same
-/// bits, so a range may begin and end anywhere.
-@inline(__always)
-private func forEachSum(
-  _ lanes: UnsafePointer<Float>, _ laneCount: Int, _ stride: Int, _ range: Range<Int>,
-  vector: (Int, Vector) -> Void, tail: (Int, Float) -> Void
-) {
-  var index = range.lowerBound
-  while index + 8 <= range.upperBound {
-    var sum = load(lanes + index)
-    for lane in 1..<max(1, laneCount) { sum += load(lanes + lane * stride + index) }
-    vector(index, sum)
-    index += 8
+/// The numbers of a dense update that are the same for all parameters of a batch.
+package struct DenseStep {
+  private let optimizer: DenseOptimizer
+  private let rate: Float
+  /// What Adam multiplies the root of its second moment by.
+  private let rootScale: Float
+  /// What AdamW multiplies weights by.
+  private let keep: Float
+  private let gradientScale: Float
+
+  /// - Parameters:
+  ///   - step: number of the batch, from 0.
+  ///   - learningRateFactor: what a schedule multiplies the learning rate by.
+  ///   - gradientScale: what clipping multiplies gradients by, before L2 is added.
+  package init(
+    _ optimizer: DenseOptimizer, step: Int, learningRateFactor: Float = 1, gradientScale: Float = 1
+  ) {
+    self.optimizer = optimizer
+    let learningRate = optimizer.learningRate * learningRateFactor
+    self.gradientScale = gradientScale
+    keep = optimizer.rule == .adamw ? 1 - learningRate * optimizer.weightDecay : 1
+    switch optimizer.rule {
+    case .adam, .adamw:
+      let correction = BiasCorrection(beta1: optimizer.beta1, beta2: optimizer.beta2, step: step)
+      rate = Float(Double(learningRate) / correction.first)
+      rootScale = Float(1 / correction.second.squareRoot())
+    case .sgd, .adagrad:
+      rate = learningRate
+      rootScale = 1
+    }
   }
-  while index < range.upperBound {
-    var sum = lanes[index]
-    for lane in 1..<max(1, laneCount) { sum += lanes[lane * stride + index] }
-    tail(index, sum)
-    index += 1
+
+  /// Updates the parameters of `range` with the sum of the lanes' gradients, the lanes added in order 0, 1, 2, …. A range may
+  /// begin and end anywhere.
+  /// - Parameters:
+  ///   - parameters: `[parameterCount]`, then `[stateFloats × parameterCount]`.
+  ///   - lanes: `[laneCount × parameterCount]`.
+  package func apply(
+    to parameters: UnsafeMutablePointer<Float>, lanes: UnsafePointer<Float>, laneCount: Int,
+    parameterCount: Int, range: Range<Int>
+  ) {
+    let rate = rate
+    let epsilon = optimizer.epsilon
+    let first = parameters + parameterCount
+    switch optimizer.rule {
+    case .sgd where optimizer.momentum == 0:
+      forEachGradient(parameters, lanes, laneCount, parameterCount, range) { index, count, weight, gradient in
+        store(weight - gradient * rate, parameters + index, count)
+      }
+    case .sgd:
+      let momentum = optimizer.momentum
+      forEachGradient(parameters, lanes, laneCount, parameterCount, range) { index, count, weight, gradient in
+        let velocity = load(first + index, count) * momentum + gradient
+        store(velocity, first + index, count)
+        store(weight - velocity * rate, parameters + index, count)
+      }
+    case .adagrad:
+      forEachGradient(parameters, lanes, laneCount, parameterCount, range) { index, count, weight, gradient in
+        let state = load(first + index, count) + gradient * gradient
+        store(state, first + index, count)
+        store(weight - gradient * rate / (state.squareRoot() + epsilon), parameters + index, count)
+      }
+    case .adam, .adamw:
+      let second = first + parameterCount
+      let (beta1, beta2) = (optimizer.beta1, optimizer.beta2)
+      let (rest1, rest2) = (complement(beta1), complement(beta2))
+      let (keep, rootScale) = (keep, rootScale)
+      forEachGradient(parameters, lanes, laneCount, parameterCount, range) { index, count, weight, gradient in
+        let mean = load(first + index, count) * beta1 + gradient * rest1
+        let square = load(second + index, count) * beta2 + gradient * gradient * rest2
+        store(mean, first + index, count)
+        store(square, second + index, count)
+        store(
+          weight * keep - mean * rate / (square.squareRoot() * rootScale + epsilon), parameters + index,
+          count)
+      }
+    }
+  }
+
+  /// Hands out each weight with its gradient: the lanes' sum, scaled, and the L2 term.
+  @inline(__always)
+  private func forEachGradient(
+    _ parameters: UnsafePointer<Float>, _ lanes: UnsafePointer<Float>, _ laneCount: Int, _ stride: Int,
+    _ range: Range<Int>, _ body: (_ index: Int, _ count: Int, _ weight: Vector, _ gradient: Vector) -> Void
+  ) {
+    let l2 = optimizer.l2
+    let gradientScale = gradientScale
+    let isPlain = l2 == 0 && gradientScale == 1
+    forEachVector(range.count) { offset, count in
+      let index = range.lowerBound + offset
+      var sum = load(lanes + index, count)
+      for lane in 1..<max(1, laneCount) { sum += load(lanes + lane * stride + index, count) }
+      let weight = load(parameters + index, count)
+      body(index, count, weight, isPlain ? sum : sum * gradientScale + weight * l2)
+    }
   }
 }

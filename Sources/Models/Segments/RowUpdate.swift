@@ -1,84 +1,99 @@
 import Primitives
 
-/// The sparse part of a step: sums the gradients of each unique row in sample order, then updates the row once, as a
+/// The sparse part of a step: sums the gradients of each unique row in their order, then updates the row once, as a
 /// coalesced sparse gradient does.
-///
-/// The tasks turn each table's inverse index round by a counting sort, so that the samples of a row are known in their
-/// order; the reduction goes over the unique rows.
 struct RowUpdate: Segment {
   let optimizer: RowOptimizer
-  let tableCount: Int
-  let dimension: Int
-  /// `[samples × tables × padded dimension]`, written by the segment before.
-  let rowGradients: AlignedBuffer<Float>
-  /// `[tables × samples]`: per table, its samples sorted by unique position.
+  let clipping: Clipping?
+  let gradients: RowGradients
+  /// A byte for each task: whether it left a weight that is not finite.
+  let failures: AlignedBuffer<UInt8>
+
+  /// Unique rows that one task takes.
+  static let rangeSize = 256
+
+  static func taskCount(uniqueRows: Int) -> Int { (uniqueRows + rangeSize - 1) / rangeSize }
+
+  func taskCount(_ step: TrainingStep) -> Int { Self.taskCount(uniqueRows: step.batch.uniqueCount) }
+
+  func run(_ task: Int, worker: Int, _ step: TrainingStep) {
+    let batch = step.batch
+    let rowStep = RowStep(
+      optimizer, step: step.number, learningRateFactor: step.learningRateFactor,
+      gradientScale: clipping?.scale ?? 1)
+    let dimension = gradients.rowShape.dimension
+    let first = task * Self.rangeSize
+    let range = first..<min(batch.uniqueCount, first + Self.rangeSize)
+    var check = Vector(repeating: 0)
+    gradients.forEachSum(range, batch) { position, width, sum in
+      let row = batch.row(UInt32(position))
+      rowStep.apply(row: row, gradient: sum, width: width, dimension: dimension)
+      forEachVector(width) { column, lanes in
+        let weights = load(row + column, lanes)
+        check += weights - weights
+      }
+    }
+    failures.base[task] = laneSum(check) == 0 ? 0 : 1
+  }
+
+  func conclude(_ step: TrainingStep) throws(NonFinite) {
+    let batch = step.batch
+    for task in 0..<taskCount(step) where failures.base[task] != 0 {
+      var table = 0
+      for position in task * Self.rangeSize..<min(batch.uniqueCount, (task + 1) * Self.rangeSize) {
+        while Int(batch.tableOffsets[table + 1]) <= position { table += 1 }
+        if !areFinite(batch.row(UInt32(position)), gradients.rowShape.width(table)) {
+          throw NonFinite(place: .table(table), isAfterUpdate: true)
+        }
+      }
+    }
+  }
+}
+
+/// The gradients by the vectors of each sample's features, and the order in which they make up the gradients of rows.
+struct RowGradients {
+  let rowShape: RowShape
+  /// `[samples × gradient stride]`, and room for one vector more.
+  let values: AlignedBuffer<Float>
+  /// What `RowOrder` makes.
   let order: AlignedBuffer<UInt32>
-  /// `[unique rows]`: where the samples of each unique position end in `order`; they start where those before end.
   let ends: AlignedBuffer<UInt32>
 
-  /// Unique rows that one task of the reduction takes.
-  private static let rangeSize = 256
-
-  func taskCount(_ batch: BatchInput) -> Int { tableCount }
-
-  func run(_ table: Int, worker: Int, _ batch: BatchInput) {
-    let samples = batch.sampleCount
-    let inverse = batch.inverse + table * samples
-    let order = order.base
-    let ends = ends.base
-    let positions = Int(batch.tableOffsets[table])..<Int(batch.tableOffsets[table + 1])
-    for position in positions { ends[position] = 0 }
-    for sample in 0..<samples { ends[Int(inverse[sample])] += 1 }
-    var start = UInt32(table * samples)
-    for position in positions {
-      let count = ends[position]
-      ends[position] = start
-      start += count
-    }
-    // Each entry moves from the start of its row's samples to their end.
-    for sample in 0..<samples {
-      let position = Int(inverse[sample])
-      order[Int(ends[position])] = UInt32(sample)
-      ends[position] += 1
-    }
-  }
-
-  func reduce(_ batch: BatchInput, _ workers: WorkerPool) {
-    let ranges = (batch.uniqueCount + Self.rangeSize - 1) / Self.rangeSize
-    workers.run(ranges) { task, _ in
-      let first = task * Self.rangeSize
-      update(first..<min(batch.uniqueCount, first + Self.rangeSize), batch)
-    }
-  }
-
-  private func update(_ positions: Range<Int>, _ batch: BatchInput) {
-    let optimizer = optimizer
-    let dimension = dimension
-    let padded = paddedToVector(dimension)
-    let sampleStride = tableCount * padded
+  /// Hands out the summed gradient of each unique position of `range`, in order: the weights of its row, and its gradient with
+  /// whole vectors, beyond the weights anything.
+  @inline(__always)
+  func forEachSum(
+    _ range: Range<Int>, _ batch: BatchInput,
+    _ body: (_ position: Int, _ width: Int, _ sum: UnsafeMutablePointer<Float>) -> Void
+  ) {
+    let rowShape = rowShape
+    let values = values.base
     let order = order.base
     let ends = ends.base
     let (rows, rowFloats, slots) = (batch.rows, batch.rowFloats, batch.slots)
-    let tableOffsets = batch.tableOffsets
     var table = 0
-    withUnsafeTemporaryAllocation(byteCount: padded * 4, alignment: 64) { memory in
+    var width = rowShape.width(0)
+    withUnsafeTemporaryAllocation(byteCount: paddedToVector(rowShape.dimension) * 4, alignment: 64) {
+      memory in
       guard let sum = memory.bindMemory(to: Float.self).baseAddress else { return }
-      for position in positions {
-        while Int(tableOffsets[table + 1]) <= position { table += 1 }
-        if position + 8 < positions.upperBound {
+      for position in range {
+        while Int(batch.tableOffsets[table + 1]) <= position {
+          table += 1
+          width = rowShape.width(table)
+        }
+        if position + 8 < range.upperBound {
           CPU.prefetch(rows + Int(slots[position + 8]) * rowFloats)
         }
-        let gradients = rowGradients.base + table * padded
         let start = position == 0 ? 0 : Int(ends[position - 1])
         let end = Int(ends[position])
         var column = 0
-        while column < padded {
+        while column < width {
           var total = Vector(repeating: 0)
-          for entry in start..<end { total += load(gradients + Int(order[entry]) * sampleStride + column) }
+          for entry in start..<end { total += load(values + Int(order[entry]) + column) }
           store(total, sum + column)
           column += 8
         }
-        optimizer.apply(row: rows + Int(slots[position]) * rowFloats, gradient: sum, dimension: dimension)
+        body(position, width, sum)
       }
     }
   }

@@ -24,11 +24,8 @@ public func checkModel(
   }
   try report(.header) {
     let header = try ModelHeader(store.header, path: path)
-    let network = try header.configuration.network(
-      denseCount: header.denseCount, tableCount: store.layout.tables.count)
-    let parameterBytes = DenseModel.parameterByteCount(
-      configuration: network, denseOptimizer: try header.configuration.denseOptimizer())
-    let expected = DenseRecord.byteCount(parameterBytes: parameterBytes)
+    let expected = DenseRecord.byteCount(
+      parameterBytes: try header.specification(tables: store.layout.tables).parameterByteCount())
     if let state = result.state, state.denseBytes != expected {
       found(
         Damage(

@@ -15,6 +15,7 @@ public final class Scorer {
   private let modelPath: String
   private let store: ModelStore
   private let snapshot: Snapshot
+  private let specification: ModelSpecification
   private let threads: Int
   /// Batches planned and fetched ahead where memory allows.
   private static let lookahead = 8
@@ -29,10 +30,8 @@ public final class Scorer {
     snapshot = try Snapshot(store)
     header = try ModelHeader(store.header, path: modelPath)
     cursor = Int(snapshot.cursor)
-    let model = header.configuration
-    guard model.dimension == store.layout.dimension,
-      try model.rowOptimizer().stateFloats == store.layout.stateFloats
-    else {
+    specification = try header.specification(tables: store.layout.tables)
+    guard try RowLayout(specification, tables: store.layout.tables) == store.layout else {
       throw ChanterError(
         .corrupt, "the model's header does not fit its rows; restore it from a copy", path: modelPath)
     }
@@ -91,23 +90,17 @@ public final class Scorer {
     decode: @escaping @Sendable (_ step: Int, _ batch: Batch) throws -> Bool,
     _ body: (Batch, UnsafePointer<Float>) throws -> Void
   ) throws {
-    let model = header.configuration
-    let network = try model.network(denseCount: header.denseCount, tableCount: store.layout.tables.count)
-    let denseOptimizer = try model.denseOptimizer()
     let needs = MemoryNeeds(
       rowLayout: store.layout, batchLayout: layout,
-      modelBytes: DenseModel.memoryBytes(
-        configuration: network, denseOptimizer: denseOptimizer, maximumBatchSize: 0, maximumUniqueRows: 0,
-        threadCount: threads) + layout.maximumSamples * 4,
+      modelBytes: try specification.memoryBytes(limits: .none, threadCount: threads) + layout.maximumSamples
+        * 4,
       denseRecordBytes: 0, readerBytes: readerBytes, largestUnion: largestUnion,
       allRows: store.layout.allRows,
       policy: .min, trains: false, commitInterval: 1, trustsFirstTouchBefore: 0)
     let plan = try needs.plan(
       budget: memory ?? max(Self.defaultMemory, needs.minimum), wantedLookahead: Self.lookahead)
     let scoring = try DenseModel(
-      configuration: network, rowOptimizer: model.rowOptimizer(), denseOptimizer: denseOptimizer,
-      seed: model.seed,
-      maximumBatchSize: 0, maximumUniqueRows: 0, workers: WorkerPool(threadCount: threads))
+      specification, limits: .none, workers: WorkerPool(threadCount: threads))
     let record = AlignedBuffer<UInt8>(
       count: DenseRecord.byteCount(parameterBytes: scoring.parameterBytes.count))
     try snapshot.readDense(into: UnsafeMutableRawBufferPointer(record.prefix()))

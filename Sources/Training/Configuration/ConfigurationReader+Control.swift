@@ -14,16 +14,15 @@ extension ConfigurationReader {
     let batches = 0...1_000_000_000
     switch setting.key {
     case "schedule.type":
-      let name = try choice(setting, LearningRateSchedule.Kind.allCases.map(\.rawValue))
-      control.schedule.kind = LearningRateSchedule.Kind(rawValue: name) ?? .constant
-    case "schedule.warmup_batches": control.schedule.warmupBatches = try integer(setting, batches)
-    case "schedule.decay_start": control.schedule.decayStart = try integer(setting, batches)
+      control.schedule.kind = try setting.choice(LearningRateSchedule.Kind.self)
+    case "schedule.warmup_batches": control.schedule.warmupBatches = try setting.integer(batches)
+    case "schedule.decay_start": control.schedule.decayStart = try setting.integer(batches)
     case "schedule.decay_batches":
-      control.schedule.decayBatches = try integer(setting, 1...batches.upperBound)
-    case "schedule.power": control.schedule.power = try number(setting, 0.1...100)
-    case "schedule.least_factor": control.schedule.leastFactor = try number(setting, 0...1)
-    case "schedule.factor": control.schedule.factor = try number(setting, 0...1)
-    case "schedule.patience": control.schedule.patience = try integer(setting, 1...batches.upperBound)
+      control.schedule.decayBatches = try setting.integer(1...batches.upperBound)
+    case "schedule.power": control.schedule.power = try setting.number(0.1...100)
+    case "schedule.least_factor": control.schedule.leastFactor = try setting.number(0...1)
+    case "schedule.factor": control.schedule.factor = try setting.number(0...1)
+    case "schedule.patience": control.schedule.patience = try setting.integer(1...batches.upperBound)
     case "valid_every":
       let text = setting.node.string ?? ""
       if text == "never" {
@@ -35,18 +34,17 @@ extension ConfigurationReader {
       }
       control.validEvery = interval
     case "metric":
-      let name = try choice(setting, ValidationMetric.allCases.map(\.rawValue))
-      control.metric = ValidationMetric(rawValue: name) ?? .auc
+      control.metric = try setting.choice(ValidationMetric.self)
     case "group":
       guard let name = setting.node.string, !name.isEmpty else {
         throw setting.error("expected the name of a categorical feature")
       }
       control.group = name
-    case "patience": control.patience = try integer(setting, batches)
-    case "positive_weight": control.positiveWeight = try positive(setting)
-    case "negative_weight": control.negativeWeight = try positive(setting)
+    case "patience": control.patience = try setting.integer(batches)
+    case "positive_weight": control.positiveWeight = try setting.positive()
+    case "negative_weight": control.negativeWeight = try setting.positive()
     case "negative_rate":
-      control.negativeRate = Float(try number(setting, 0...1))
+      control.negativeRate = Float(try setting.number(0...1))
       guard control.negativeRate > 0 else {
         throw setting.error("expected the share of the negatives that the log has kept, above 0 and up to 1")
       }

@@ -36,29 +36,24 @@ public enum ConfigurationReader {
         throw ChanterError(.badInput, "--set \(override): the value is empty or not YAML")
       }
       settings.removeAll { $0.key == key }
-      settings.append(Setting(key: key, node: node, path: nil, line: nil))
+      settings.append(Setting(key: key, node: node, origin: SettingOrigin(path: nil, line: nil)))
     }
     var configuration = Configuration()
-    for setting in settings where try !apply(setting, to: &configuration.control) {
-      try apply(setting, to: &configuration)
+    let modelKeys = try ModelKeys(settings, defaults: configuration.model)
+    modelKeys.begin(&configuration.model)
+    for setting in settings {
+      configuration.origins[setting.key] = setting.origin
+      if try modelKeys.apply(setting, to: &configuration.model) { continue }
+      if try apply(setting, to: &configuration.control) { continue }
+      if try apply(setting, to: &configuration.run) { continue }
+      throw setting.error(
+        "unknown key; the keys are \((modelKeys.names + controlKeys + runKeys).joined(separator: ", "))")
     }
     try check(configuration.control, settings)
     if configuration.run.keepsBest, configuration.control.validEvery == nil {
       throw ChanterError(.badInput, "keep_best: needs valid_every, such as epoch")
     }
     return configuration
-  }
-
-  /// One scalar or list of the file with its dotted key.
-  struct Setting {
-    let key: String
-    let node: Node
-    let path: String?
-    let line: Int?
-
-    func error(_ message: String) -> ChanterError {
-      ChanterError(.badInput, "\(line == nil ? "--set " : "")\(key): \(message)", path: path, line: line)
-    }
   }
 
   private static func parse(_ text: String, path: String) throws -> [Setting] {
@@ -87,84 +82,27 @@ public enum ConfigurationReader {
       if case .mapping(let inner) = value {
         settings += try flatten(inner, prefix: key + ".", path: path)
       } else {
-        settings.append(Setting(key: key, node: value, path: path, line: line ?? 1))
+        settings.append(Setting(key: key, node: value, origin: SettingOrigin(path: path, line: line ?? 1)))
       }
     }
     return settings
   }
 
-  private static let keys =
-    [
-      "model", "dimension", "bottom", "top", "rows.optimizer", "rows.learning_rate", "rows.epsilon",
-      "dense.optimizer", "dense.learning_rate", "dense.epsilon", "seed", "epochs", "lookahead", "policy",
-      "threads", "max_batches", "keep_best",
-    ] + controlKeys
+  private static let runKeys = ["epochs", "max_batches", "keep_best", "lookahead", "policy", "threads"]
 
-  private static func apply(_ setting: Setting, to configuration: inout Configuration) throws {
+  /// Applies `setting`; false if it is no key of a run.
+  private static func apply(_ setting: Setting, to run: inout RunConfiguration) throws -> Bool {
     switch setting.key {
-    case "model": _ = try choice(setting, ["dlrm"])
-    case "dimension": configuration.model.dimension = try integer(setting, 1...4096)
-    case "bottom": configuration.model.bottom = try sizes(setting)
-    case "top": configuration.model.top = try sizes(setting)
-    case "rows.optimizer":
-      configuration.model.rows.optimizer = try choice(setting, ["sgd", "rowwise_adagrad"])
-    case "rows.learning_rate": configuration.model.rows.learningRate = try positive(setting)
-    case "rows.epsilon": configuration.model.rows.epsilon = try positive(setting)
-    case "dense.optimizer": configuration.model.dense.optimizer = try choice(setting, ["sgd", "adagrad"])
-    case "dense.learning_rate": configuration.model.dense.learningRate = try positive(setting)
-    case "dense.epsilon": configuration.model.dense.epsilon = try positive(setting)
-    case "seed": configuration.model.seed = UInt64(try integer(setting, 0...Int.max))
-    case "epochs": configuration.run.epochs = try integer(setting, epochCounts)
-    case "lookahead": configuration.run.lookahead = try integer(setting, lookaheads)
-    case "policy":
-      let name = try choice(setting, EvictionPolicy.allCases.map(\.rawValue))
-      configuration.run.policy = EvictionPolicy(rawValue: name) ?? .min
+    case "epochs": run.epochs = try setting.integer(epochCounts)
     case "max_batches":
-      let count = try integer(setting, batchCounts)
-      configuration.run.maximumBatches = count == 0 ? nil : count
-    case "keep_best":
-      guard let value = setting.node.bool else { throw setting.error("expected true or false") }
-      configuration.run.keepsBest = value
-    case "threads": configuration.run.threads = try integer(setting, threadCounts)
-    default: throw setting.error("unknown key; the keys are \(keys.joined(separator: ", "))")
+      let count = try setting.integer(batchCounts)
+      run.maximumBatches = count == 0 ? nil : count
+    case "keep_best": run.keepsBest = try setting.bool()
+    case "lookahead": run.lookahead = try setting.integer(lookaheads)
+    case "policy": run.policy = try setting.choice(EvictionPolicy.self)
+    case "threads": run.threads = try setting.integer(threadCounts)
+    default: return false
     }
-  }
-
-  static func choice(_ setting: Setting, _ choices: [String]) throws -> String {
-    guard let text = setting.node.string, choices.contains(text) else {
-      throw setting.error(
-        "`\(setting.node.string ?? "a list")` is not one of \(choices.joined(separator: ", "))")
-    }
-    return text
-  }
-
-  static func integer(_ setting: Setting, _ range: ClosedRange<Int>) throws -> Int {
-    guard let value = setting.node.int, range.contains(value) else {
-      throw setting.error("expected a whole number from \(range.lowerBound) to \(range.upperBound)")
-    }
-    return value
-  }
-
-  static func number(_ setting: Setting, _ range: ClosedRange<Double>) throws -> Double {
-    guard let value = setting.node.float, range.contains(value) else {
-      throw setting.error("expected a number from \(range.lowerBound) to \(range.upperBound)")
-    }
-    return value
-  }
-
-  static func positive(_ setting: Setting) throws -> Float {
-    guard let value = setting.node.float, value.isFinite, value > 0, Float(value) > 0, Float(value).isFinite
-    else {
-      throw setting.error("expected a number above 0")
-    }
-    return Float(value)
-  }
-
-  private static func sizes(_ setting: Setting) throws -> [Int] {
-    let values = setting.node.array().map { $0.int ?? 0 }
-    guard !values.isEmpty, values.count <= 64, values.allSatisfy({ (1...65_536).contains($0) }) else {
-      throw setting.error("expected a list of layer sizes such as [512, 256, 16]")
-    }
-    return values
+    return true
   }
 }

@@ -52,8 +52,9 @@ final class TrainingController {
 
   /// Trains on the batch of a step and counts its loss.
   /// - Returns: the summed loss.
-  func train(_ network: DenseModel, _ input: BatchInput, step: Int) throws -> Double {
-    let loss = network.step(input)
+  func train(_ network: DenseModel, _ input: BatchInput, step: Int, tables: [TableLayout]) throws -> Double {
+    let loss = try network.train(
+      input, step: step, learningRateFactor: learningRateFactor(step: step), tables: tables)
     state.count(loss: loss, samples: input.sampleCount)
     return loss
   }

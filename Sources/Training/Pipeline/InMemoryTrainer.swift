@@ -84,7 +84,7 @@ final class InMemoryTrainer {
       }
       let input = BatchInput(
         batch, rows: rows.base, rowFloats: layout.rowFloats, slots: slots.base)
-      let loss = try controller.train(network, input, step: step)
+      let loss = try controller.train(network, input, step: step, tables: layout.tables)
       try observer?(TrainedStep(step: step, batch: batch, input: input, parameters: network.parameterBytes))
       for position in 0..<batch.uniqueCount {
         let slot = Int(slots.base[position])

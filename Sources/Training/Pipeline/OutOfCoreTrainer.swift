@@ -72,7 +72,7 @@ final class OutOfCoreTrainer {
       let step = item.plan.step
       let input = BatchInput(
         batch, rows: cache.rows.base, rowFloats: store.layout.rowFloats, slots: item.plan.slots.base)
-      let loss = try controller.train(network, input, step: step)
+      let loss = try controller.train(network, input, step: step, tables: store.layout.tables)
       try observer?(
         TrainedStep(step: item.plan.step, batch: batch, input: input, parameters: network.parameterBytes))
       if item.plan.commitsAfter {
@@ -144,7 +144,9 @@ extension BatchInput {
   init(_ batch: Batch, rows: UnsafeMutablePointer<Float>, rowFloats: Int, slots: UnsafePointer<UInt32>) {
     self.init(
       sampleCount: batch.sampleCount, dense: batch.dense.base, labels: batch.labels.base,
-      uniqueCount: batch.uniqueCount, tableOffsets: batch.tableOffsets.base, inverse: batch.inverse.base,
-      rows: rows, rowFloats: rowFloats, slots: slots)
+      weights: batch.layout.shape.hasWeights ? batch.weights.base : nil, uniqueCount: batch.uniqueCount,
+      tableOffsets: batch.tableOffsets.base, entryOffsets: batch.entryOffsets.base,
+      inverse: batch.inverse.base, bagOffsets: batch.bagOffsets.base, rows: rows, rowFloats: rowFloats,
+      slots: slots)
   }
 }

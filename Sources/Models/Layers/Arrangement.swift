@@ -1,0 +1,104 @@
+import Primitives
+
+extension NetworkBuilder {
+  /// The values side by side, leaving out those that are not there; nil if none is.
+  package func concatenate(_ values: [Value?]) -> Value? {
+    let inputs = values.compactMap { $0 }
+    if inputs.count < 2 { return inputs.first }
+    return add(
+      Concatenation(
+        inputs: inputs,
+        output: makeValue(
+          width: inputs.reduce(0) { $0 + $1.width }, needsGradient: inputs.contains { $0.needsGradient })))
+  }
+
+  /// The sum of values of one width, leaving out those that are not there; nil if none is.
+  package func sum(_ values: [Value?]) -> Value? {
+    let inputs = values.compactMap { $0 }
+    if inputs.count < 2 { return inputs.first }
+    precondition(inputs.allSatisfy { $0.width == inputs[0].width })
+    return add(
+      Sum(
+        inputs: inputs,
+        output: makeValue(
+          width: inputs[0].width, needsGradient: inputs.contains { $0.needsGradient })))
+  }
+}
+
+/// Matrices side by side. No value may stand in it twice.
+struct Concatenation: Layer {
+  let inputs: [Value]
+  let output: Value
+  var name: String { "concatenation" }
+
+  func forward(_ pass: Pass) {
+    var target = pass.value(output)
+    for input in inputs {
+      let source = pass.value(input)
+      for sample in 0..<pass.samples {
+        (target + sample * output.width).update(from: source + sample * input.width, count: input.width)
+      }
+      target += input.width
+    }
+  }
+
+  func backward(_ pass: Pass) {
+    guard var source = pass.gradient(output) else { return }
+    for input in inputs {
+      if let target = pass.gradient(input) {
+        let adds = pass.addsGradient(input)
+        for sample in 0..<pass.samples {
+          let from = source + sample * output.width
+          let to = target + sample * input.width
+          forEachVector(input.width) { column, lanes in
+            let part = load(from + column, lanes)
+            store(adds ? load(to + column, lanes) + part : part, to + column, lanes)
+          }
+        }
+      }
+      source += input.width
+    }
+  }
+
+  func score(_ pass: ScorePass) {
+    var target = pass.value(output)
+    for input in inputs {
+      target.update(from: pass.value(input), count: input.width * SampleGroup.size)
+      target += input.width * SampleGroup.size
+    }
+  }
+}
+
+/// Matrices of one width added up in order. No value may stand in it twice.
+struct Sum: Layer {
+  let inputs: [Value]
+  let output: Value
+  var name: String { "sum" }
+
+  func forward(_ pass: Pass) {
+    add(inputs.map { UnsafePointer(pass.value($0)) }, pass.value(output), pass.samples * output.width)
+  }
+
+  func score(_ pass: ScorePass) {
+    add(inputs.map { UnsafePointer(pass.value($0)) }, pass.value(output), SampleGroup.size * output.width)
+  }
+
+  private func add(_ sources: [UnsafePointer<Float>], _ target: UnsafeMutablePointer<Float>, _ count: Int) {
+    target.update(from: sources[0], count: count)
+    for source in sources.dropFirst() {
+      forEachWhole(count) { store(load(target + $0) + load(source + $0), target + $0) }
+    }
+  }
+
+  func backward(_ pass: Pass) {
+    guard let gradient = pass.gradient(output) else { return }
+    for input in inputs {
+      guard let target = pass.gradient(input) else { continue }
+      let adds = pass.addsGradient(input)
+      forEachWhole(pass.samples * output.width) { index in
+        let part = load(gradient + index)
+        store(adds ? load(target + index) + part : part, target + index)
+      }
+    }
+  }
+}
