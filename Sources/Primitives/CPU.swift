@@ -1,4 +1,4 @@
-import CSupport
+public import CSupport
 
 /// What the program needs of the machine it runs on.
 public enum CPU {
@@ -11,8 +11,12 @@ public enum CPU {
   }
 
   /// Asks for the cache line at `address` ahead of its use; never faults.
-  @inline(__always)
+  @inlinable @inline(__always)
   public static func prefetch(_ address: UnsafeRawPointer) { chanter_prefetch(address) }
+
+  /// Tells the CPU that this thread waits in a loop.
+  @inline(__always)
+  static func pause() { chanter_pause() }
 
   /// What the kernels of this program are compiled for: results repeat bit for bit only where this is equal.
   public static var instructions: String {

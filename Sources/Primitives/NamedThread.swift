@@ -13,26 +13,36 @@ public final class NamedThread: Sendable {
 
   private final class Start: Sendable {
     let name: String
+    let isBackground: Bool
     let body: @Sendable () throws -> Void
     let outcome: Monitor<(any Error)?>
 
-    init(name: String, body: @escaping @Sendable () throws -> Void, outcome: Monitor<(any Error)?>) {
+    init(
+      name: String, isBackground: Bool, body: @escaping @Sendable () throws -> Void,
+      outcome: Monitor<(any Error)?>
+    ) {
       self.name = name
+      self.isBackground = isBackground
       self.body = body
       self.outcome = outcome
     }
   }
 
-  /// Starts `body` on a new thread. `name` is cut to 15 bytes, Linux's limit.
-  public init(_ name: String, _ body: @escaping @Sendable () throws -> Void) {
+  /// Starts `body` on a new thread.
+  /// - Parameters:
+  ///   - name: cut to 15 bytes, Linux's limit.
+  ///   - isBackground: runs at lower priority, in the time that other threads leave idle.
+  public init(_ name: String, isBackground: Bool = false, _ body: @escaping @Sendable () throws -> Void) {
     let outcome = Monitor<(any Error)?>(nil)
-    let start = Unmanaged.passRetained(Start(name: String(name.prefix(15)), body: body, outcome: outcome))
+    let start = Unmanaged.passRetained(
+      Start(name: String(name.prefix(15)), isBackground: isBackground, body: body, outcome: outcome))
     var handle = pthread_t()
     let code = pthread_create(
       &handle, nil,
       { argument in
         let start = Unmanaged<Start>.fromOpaque(argument!).takeRetainedValue()
         chanter_name_thread(start.name)
+        if start.isBackground { chanter_lower_priority() }
         do { try start.body() } catch { start.outcome.update { $0 = error } }
         return nil
       }, start.toOpaque())

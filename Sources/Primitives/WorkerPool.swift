@@ -34,6 +34,18 @@ public final class WorkerPool: Sendable {
 
   private final class SharedCounter: Sendable {
     let value = Atomic<Int>(0)
+    /// Copies of the state's numbers, to look at without its lock.
+    let generation = Atomic<Int>(0)
+    let running = Atomic<Int>(0)
+  }
+
+  /// Looks a few thousand times, some 20 microseconds, whether something is so, before its thread goes to sleep for it: a step
+  /// has several barriers, and to be woken costs longer than the work between some of them.
+  private static func watch(_ isSo: () -> Bool) {
+    for _ in 0..<1_000 {
+      if isSo() { return }
+      CPU.pause()
+    }
   }
   private let counter: SharedCounter
 
@@ -54,13 +66,16 @@ public final class WorkerPool: Sendable {
         counter.value.store(0, ordering: .relaxed)
         let helpers = threads.count
         nonisolated(unsafe) let shared = pointer
+        counter.running.store(helpers, ordering: .relaxed)
         monitor.update { state in
           state.generation += 1
           state.body = shared
           state.count = count
           state.running = helpers
+          counter.generation.store(state.generation, ordering: .relaxed)
         }
         Self.claim(counter, count, worker: 0, pointer)
+        Self.watch { counter.running.load(ordering: .relaxed) == 0 }
         monitor.wait { state -> Void? in state.running == 0 ? () : nil }
       }
     }
@@ -79,6 +94,7 @@ public final class WorkerPool: Sendable {
   private static func work(_ worker: Int, _ monitor: Monitor<State>, _ counter: SharedCounter) {
     var seen = 0
     while true {
+      watch { counter.generation.load(ordering: .relaxed) > seen }
       let job: State? = monitor.wait { state -> State?? in
         if state.stopping { return .some(nil) }
         return state.generation > seen ? .some(state) : nil
@@ -86,7 +102,10 @@ public final class WorkerPool: Sendable {
       guard let job, let body = job.body else { return }
       seen = job.generation
       claim(counter, job.count, worker: worker, body)
-      monitor.update { $0.running -= 1 }
+      monitor.update {
+        $0.running -= 1
+        counter.running.store($0.running, ordering: .relaxed)
+      }
     }
   }
 }

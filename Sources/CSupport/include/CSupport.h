@@ -19,6 +19,18 @@ int chanter_rename_exchange(const char *from, const char *to);
 /// Names the calling thread (15 bytes at most); Swift cannot see the GNU call for it.
 void chanter_name_thread(const char *name);
 
+/// Lets threads of usual priority go before the calling thread, which gets what they leave idle.
+void chanter_lower_priority(void);
+
+/// Tells the CPU that this thread waits in a loop.
+static inline void chanter_pause(void) {
+#if defined(__x86_64__)
+  __builtin_ia32_pause();
+#else
+  __asm__ volatile("yield");
+#endif
+}
+
 /// Asks the CPU to load the cache line at `address`; never faults.
 static inline void chanter_prefetch(const void *address) { __builtin_prefetch(address, 0, 3); }
 

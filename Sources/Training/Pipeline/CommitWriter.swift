@@ -54,7 +54,7 @@ final class CommitWriter: Sendable {
     dense = AlignedBuffer(count: denseRecordBytes)
     order = AlignedBuffer(count: commitRows)
     scratch = AlignedBuffer(count: commitRows)
-    let writer = NamedThread("writer") { [self] in
+    let writer = NamedThread("writer", isBackground: true) { [self] in
       do {
         try run(committed: committed, compacted: compacted)
       } catch {

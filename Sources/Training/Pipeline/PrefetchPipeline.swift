@@ -127,7 +127,7 @@ final class PrefetchPipeline: Sendable {
   }
 
   private func start(_ name: String, _ body: @escaping @Sendable () throws -> Void) {
-    let thread = NamedThread(name) { [self] in
+    let thread = NamedThread(name, isBackground: true) { [self] in
       do { try body() } catch { fail(error) }
     }
     threads.update { $0.append(thread) }
