@@ -64,7 +64,7 @@ final class RowStorage {
   let rowFloats: Int
   let dimension: Int
   let buffer: AlignedBuffer<Float>
-  private let tableRows: [Int]
+  let tableRows: [Int]
   private let rowCount: Int
 
   init(tableRows: [Int], dimension: Int, stateFloats: Int, seed: UInt64) {

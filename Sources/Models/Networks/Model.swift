@@ -40,13 +40,15 @@ public enum ModelKind: String, Codable, CaseIterable, Sendable {
 
 extension NetworkBuilder {
   /// Linear layers with ReLU or another activation behind each, as `hidden`, `activation`, `batch_norm`, `layer_norm` and
-  /// `dropout` of the configuration say, in the order linear, normalisation, activation, dropout.
+  /// `dropout` of the configuration say, in the order linear, normalisation, activation, dropout. Batch normalisation takes a
+  /// bias away again, so a linear layer before it has none.
   package func hiddenLayers(_ input: Value, _ configuration: NetworkConfiguration) -> Value {
     var value = input
     for size in configuration.hidden {
       let isNormalized = configuration.batchNorm || configuration.layerNorm
       let rectifies = configuration.activation == .relu && !isNormalized
-      value = linear(value, outputs: size, rectified: rectifies)
+      value = linear(
+        value, outputs: size, bias: configuration.batchNorm ? .none : .zero, rectified: rectifies)
       if configuration.batchNorm { value = batchNorm(value) }
       if configuration.layerNorm { value = layerNorm(value) }
       if !rectifies { value = activation(value, configuration.activation) }
