@@ -42,7 +42,11 @@ let package = Package(
       name: "BatchStore", dependencies: ["Primitives", "CSupport", "CLZ4"], exclude: ["Format.md"],
       swiftSettings: shared),
     .target(
-      name: "Ingest", dependencies: ["Primitives", "Metrics", "BatchStore", "CZlib", "CZstd"],
+      name: "Ingest", dependencies: ["Primitives", "Metrics", "BatchStore", "CZlib", "CZstd", "Yams"],
+      // The files of data/schemas.
+      resources: ["adult", "avazu", "criteo-kaggle", "criteo-terabyte"].map {
+        .embedInCode("Presets/\($0).yaml")
+      },
       swiftSettings: shared),
     .target(
       name: "TableStore", dependencies: ["Primitives", "CLMDB"], exclude: ["Format.md"], swiftSettings: shared

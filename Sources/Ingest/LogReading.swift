@@ -33,13 +33,17 @@ final class LogReading {
   let spool: SampleSpool
   let counters: [ValueCounter]
   private(set) var skipped = SkippedLines()
+  /// Samples by the part that their input belongs to: training, validation, test.
+  private(set) var samplesByPart = [0, 0, 0]
+  /// All inputs in order.
+  private let inputs: [String]
   /// Values beyond the memory limit, if there are any.
   private(set) var spilled: SpilledValues?
   private let memory: PreprocessMemory
   private let directory: String
   private let options: PreprocessOptions
   private let pool: WorkerPool
-  private let parser: any BlockParser
+  private var parser: any BlockParser
   private var layout: InputLayout { parser.layout }
   /// Bytes of all inputs, 0 if one has no size.
   private let totalBytes: Int
@@ -58,6 +62,7 @@ final class LogReading {
     pool: WorkerPool
   ) throws {
     self.parser = parser
+    inputs = options.allInputs
     self.memory = memory
     self.directory = directory
     self.options = options
@@ -68,7 +73,7 @@ final class LogReading {
     var bytes = 0
     // A missing file is told now, not after the first has been read.
     var isComplete = true
-    for name in options.inputs {
+    for name in inputs {
       guard name != "-", let size = File.regularSize(name) else {
         if name != "-", !File.exists(name) { _ = try File(reading: name) }
         isComplete = false
@@ -82,13 +87,13 @@ final class LogReading {
 
   func run(_ progress: (PreprocessProgress) throws -> Void) throws {
     let roundSize = Self.blocksPerThread * pool.threadCount
-    let reader = try TextReader(options.inputs, layout: layout, blocks: 2 * roundSize)
+    let reader = try TextReader(inputs, layout: layout, blocks: 2 * roundSize)
     defer { reader.stop() }
     var round: [TextBlock] = []
     while true {
       round.removeAll(keepingCapacity: true)
       while round.count < roundSize, let block = try reader.next() {
-        if block.isFirst { try parser.begin(block, path: options.inputs[block.input]) }
+        if block.isFirst { try parser.begin(block, path: inputs[block.input]) }
         round.append(block)
       }
       guard let last = round.last else { break }
@@ -106,6 +111,7 @@ final class LogReading {
       }
       for block in round {
         try spilled?.add(block, firstSample: collected)
+        samplesByPart[options.part(ofInput: block.input)] += block.samples.sampleCount
         collect(block.samples)
       }
       try store(fullChunks)
@@ -118,6 +124,10 @@ final class LogReading {
     if spool.sampleCount == 0, let first = skipped.first.first {
       throw ChanterError(
         .badInput, "every line is bad; the first: \(first.message)", path: first.path, line: first.line)
+    }
+    if samplesByPart[0] == 0 {
+      throw ChanterError(
+        .badInput, "there is no training sample; give a log with at least one", path: inputs[0])
     }
   }
 
@@ -165,7 +175,7 @@ final class LogReading {
 
   /// Counts the lines and sees to the bad ones.
   private func check(_ block: TextBlock) throws {
-    let name = options.inputs[block.input]
+    let name = inputs[block.input]
     if !block.problems.isEmpty {
       if case .skip(let limit) = options.badLines {
         skipped.add(block.problems, path: name, after: lines)

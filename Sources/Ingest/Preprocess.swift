@@ -1,7 +1,7 @@
 import BatchStore
 import Primitives
 
-/// Turns Criteo TSV into a dataset.
+/// Turns logs into a dataset.
 ///
 /// The inputs are read once. Reading numbers the values of every column in order of first appearance and leaves the
 /// samples in a temporary file; where the training part ends is known then, and with it the rows; so each sample is
@@ -15,7 +15,7 @@ public func preprocess(
   try options.validate()
   let output = try PendingOutput(options.output)
   let pool = WorkerPool(threadCount: options.threads)
-  let parser = CriteoParser(labelIsOptional: false)
+  let parser = try options.schema.parser(predicts: false)
   let layout = parser.layout
   let memory = try PreprocessMemory(options, layout)
   let reading = try LogReading(options, parser, memory: memory, directory: output.directory, pool: pool)
@@ -27,8 +27,11 @@ public func preprocess(
       path: output.path)
   }
   try reading.run(progress)
-  let training = reading.spool.sampleCount - heldOut(of: reading.spool.sampleCount, share: options.holdout)
+  let ranges = SplitRanges(
+    reading.samplesByPart, holdout: options.holdout, valid: options.validShare)
+  let training = ranges.train.upperBound
   try reading.forget(from: training)
+  let statistics = try DenseStatistics(reading.spool, training: training, of: options.schema)
 
   let vocabularyPath = output.file(VocabularyFile.fileName)
   let numbering: FinalNumbering
@@ -59,11 +62,13 @@ public func preprocess(
     var content = DatasetContent(
       tables: numbering.tables, features: layout.features, denseCount: layout.denseCount)
     content.densePrecision = options.densePrecision
+    content.hasWeights = layout.hasWeights
+    content.schema = try statistics.schema.json()
     let writer = try DatasetWriter(
       to: output, content: content, batchSize: options.batchSize, segmentBytes: options.segmentBytes,
-      rowsPerPartition: memory.rowsPerPartition, pool: pool)
+      rowsPerPartition: memory.rowsPerPartition, bagEntries: memory.bagEntries, pool: pool)
     let values = try encode(
-      reading.spool, numbering, reading.spilled.map(SpilledRows.init), training: training, to: writer,
+      reading.spool, numbering, reading.spilled.map(SpilledRows.init), ranges, statistics, to: writer,
       threads: pool.threadCount
     ) {
       try progress(PreprocessProgress(phase: .encoding, done: $0, total: reading.spool.sampleCount))
@@ -75,17 +80,11 @@ public func preprocess(
   let manifest = try writer.finish(vocabularyIdentity: identity.update { $0 }) { done, total in
     try progress(PreprocessProgress(phase: .nextUses, done: done, total: total))
   }
-  let segmentBytes = (manifest.train.segments + manifest.holdout.segments).reduce(0) { $0 + $1.bytes }
+  let segmentBytes = Split.allCases.flatMap { manifest.split($0).segments }.reduce(0) { $0 + $1.bytes }
   return PreprocessReport(
     manifest: manifest, holdoutValues: values.unseen + values.known, holdoutUnseen: values.unseen,
     skipped: reading.skipped,
     bytes: try File(reading: "\(output.path)/\(VocabularyFile.fileName)").size() + segmentBytes)
-}
-
-/// Samples that are held out: `share` of them rounded down, where a product that is whole but for its last bits (0.29 of
-/// 100) counts as whole.
-func heldOut(of samples: Int, share: Double) -> Int {
-  min(samples - 1, Int((Double(samples) * share * (1 + 1e-12)).rounded(.down)))
 }
 
 private func writeVocabulary(
@@ -103,14 +102,14 @@ private func writeVocabulary(
 /// Makes the batches of both splits.
 /// - Returns: held-out values without and with a row of their own, empty ones left out.
 private func encode(
-  _ spool: SampleSpool, _ numbering: FinalNumbering, _ spilled: SpilledRows?, training: Int,
-  to writer: DatasetWriter, threads: Int,
+  _ spool: SampleSpool, _ numbering: FinalNumbering, _ spilled: SpilledRows?, _ ranges: SplitRanges,
+  _ statistics: DenseStatistics, to writer: DatasetWriter, threads: Int,
   _ progress: (_ samples: Int) throws -> Void
 ) throws -> (unseen: Int, known: Int) {
   let readers = try (0..<threads).map { _ in try SampleSpoolReader(spool) }
   var unseen = 0
   var known = 0
-  for (split, range) in [(Split.train, 0..<training), (.holdout, training..<spool.sampleCount)] {
+  for (split, range) in ranges.all {
     let group = writer.groupSize * spool.chunkSamples
     for first in stride(from: range.lowerBound, to: range.upperBound, by: group) {
       let end = min(range.upperBound, first + group)
@@ -121,6 +120,7 @@ private func encode(
         try writer.append(batches, to: split) { index, samples, worker in
           let start = first + index * spool.chunkSamples
           try readers[worker].read(start..<min(end, start + spool.chunkSamples), into: samples)
+          statistics.apply(to: samples)
           counts[index] = renumber(samples, numbering.rows)
           let late = spilled?.apply(index, to: samples) ?? 0
           counts[index].unseen -= late

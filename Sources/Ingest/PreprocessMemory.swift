@@ -8,6 +8,8 @@ struct PreprocessMemory {
   /// The least for values that makes sense: a partition of the spilled ones gets a quarter of it.
   private static let leastValueBytes = 48 << 20
 
+  /// Most entries of the bags of a batch.
+  let bagEntries: Int
   /// For the values and their counts while the log is read.
   let valueBytes: Int
   /// For the values of one spilled partition.
@@ -15,18 +17,27 @@ struct PreprocessMemory {
   /// Rows whose next uses are found at once.
   let rowsPerPartition: Int
 
+  /// Entries of a sample's bag that there is room for on average, where the schema sets no bound.
+  private static let usualBagLength = 64
+
+  private static func bagEntries(_ layout: InputLayout, _ batchSize: Int) -> Int {
+    (layout.maximumBagLength ?? usualBagLength * layout.shape.bagCount) * batchSize
+  }
+
   init(_ options: PreprocessOptions, _ layout: InputLayout) throws {
     guard let memory = options.memory else {
       valueBytes = options.valueBytes ?? .max
+      bagEntries = .max
       partitionBytes = .max
       rowsPerPartition = DatasetWriter.defaultRowsPerPartition
       return
     }
+    bagEntries = layout.shape.bagCount == 0 ? 0 : Self.bagEntries(layout, options.batchSize)
     let fixed =
       Self.programBytes + LogReading.bytes(layout, threads: options.threads, batchSize: options.batchSize)
       + SpilledValues.fixedBytes
       + DatasetWriter.bytes(
-        shape: layout.shape, batchSize: options.batchSize, bagEntries: 0, threads: options.threads)
+        shape: layout.shape, batchSize: options.batchSize, bagEntries: bagEntries, threads: options.threads)
     let rest = memory - fixed
     guard rest >= Self.leastValueBytes else {
       throw ChanterError(

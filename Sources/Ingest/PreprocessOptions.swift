@@ -4,14 +4,23 @@ public import Primitives
 
 /// What `preprocess` does.
 public struct PreprocessOptions: Sendable {
-  /// Criteo TSV files in the order of their samples; `-` is standard input.
+  /// Files in the order of their samples; `-` is standard input. They are trained on, but for what shares, the schema or the
+  /// other inputs take out.
   public var inputs: [String]
+  /// Files of the validation and the test part.
+  public var validInputs: [String] = []
+  public var testInputs: [String] = []
+  /// What the lines of all inputs are.
+  public var schema = Schema.criteo
   /// The dataset to make; must not exist.
   public var output: String
   /// Samples of a batch, 1 to 65,536.
   public var batchSize = 2048
-  /// Share of all samples, taken from the end, that is held out: at least 0, below 1.
+  /// Share of the samples of `inputs`, taken from the end, that is held out: at least 0, below 1. 0 where something else
+  /// tells the test part.
   public var holdout = 0.1
+  /// Share of them before those that is for validation. 0 where something else tells the validation part.
+  public var validShare = 0.0
   /// How dense columns are stored.
   public var densePrecision = DensePrecision.fp32
   /// A value seen fewer times in training than this shares row 0 with the unseen ones; at least 1.
@@ -33,13 +42,32 @@ public struct PreprocessOptions: Sendable {
     self.output = output
   }
 
+  /// Training, then validation, then test.
+  var allInputs: [String] { inputs + validInputs + testInputs }
+
+  /// 0 for an input of `inputs`, 1 for one of `validInputs`, 2 for one of `testInputs`.
+  func part(ofInput number: Int) -> Int {
+    number < inputs.count ? 0 : number < inputs.count + validInputs.count ? 1 : 2
+  }
+
   func validate() throws {
     func require(_ condition: Bool, _ message: String) throws {
       if !condition { throw ChanterError(.badInput, message) }
     }
+    try require(
+      !schema.namesParts || holdout == 0 && validShare == 0 && validInputs.isEmpty && testInputs.isEmpty,
+      "the schema splits by time or by a column; leave out shares, and validation and test inputs")
+    try require(holdout == 0 || testInputs.isEmpty, "there are test inputs; leave out the held-out share")
+    try require(
+      validShare == 0 || validInputs.isEmpty, "there are validation inputs; leave out the validation share")
+    try require(
+      validShare >= 0 && validShare + holdout < 1,
+      "the shares for validation and test are \(validShare) and \(holdout); each must be at least 0, and together"
+        + " they must be below 1")
     try require(!inputs.isEmpty, "there is no input; give at least one file, or - for standard input")
     try require(
-      inputs.count { $0 == "-" } <= 1, "standard input (-) is given more than once; it can be read only once")
+      allInputs.count { $0 == "-" } <= 1,
+      "standard input (-) is given more than once; it can be read only once")
     try require(
       (1...Manifest.maximumBatchSize).contains(batchSize),
       "the batch size is \(batchSize); it must be 1 to \(Manifest.maximumBatchSize)")

@@ -9,8 +9,8 @@ struct Predict: ParsableCommand {
   static let configuration = CommandConfiguration(
     abstract: "Write the predicted probability of each sample, one a line, in input order.",
     discussion: """
-      The input is a log in the layout that the model was trained on (its label column may be left out), or a dataset,
-      whose training part comes first. Each probability is written with as many digits as tell it apart, and is the same
+      The input is a log of the schema that the model's dataset was made with (its label column may be left out), or a
+      dataset, whose parts come in the order training, validation, holdout. Each probability is written with as many digits as tell it apart, and is the same
       bits that `chanter evaluate` scores. Raw lines are looked up in the model's vocabulary, which is loaded whole, beside
       --memory. While it reads, the model's file grows by what a trainer writes meanwhile.
 
@@ -28,6 +28,15 @@ struct Predict: ParsableCommand {
   @Option(help: "Bytes that scoring may take (default 512MiB, or the least that works).") var memory:
     MemorySize?
   @OptionGroup var threads: ThreadsOption
+
+  private func schema(of scorer: Scorer) throws -> Schema {
+    guard let json = scorer.header.dataset.schema else {
+      throw ChanterError(
+        .badInput, "this model was trained on row numbers, so it can score datasets but no raw input",
+        path: model)
+    }
+    return try Schema(json: json, path: model)
+  }
 
   /// Samples scored at once from a log.
   private static let batchSize = 2048
@@ -53,10 +62,11 @@ struct Predict: ParsableCommand {
       if split != nil { throw ValidationError("--split: \(input) is not a dataset") }
       // Used on one thread at a time: here, then on the thread that decodes.
       nonisolated(unsafe) let encoder = try RawEncoder(
-        input, vocabulary: scorer.vocabulary(), maximumSamples: Self.batchSize)
+        input, schema: schema(of: scorer), precision: scorer.header.dataset.densePrecision,
+        vocabulary: scorer.vocabulary(), maximumSamples: Self.batchSize)
       let layout = encoder.layout
       try scorer.score(
-        layout: layout, readerBytes: layout.bytes, memory: memory?.bytes,
+        layout: layout, readerBytes: encoder.bytes, memory: memory?.bytes,
         largestUnion: { $0 * layout.maximumUniqueRows },
         decode: { _, batch in try encoder.next(into: batch) },
         write)

@@ -9,22 +9,43 @@ struct Preprocess: ParsableCommand {
     abstract:
       "Turn a click log into a dataset: numbered rows, compressed batches, and when each row is used next.",
     discussion: """
-      Reads Criteo's layout: label, 13 integers, 26 hexadecimal values, separated by tabs, no header; fields may be empty.
+      Reads CSV or TSV as --schema says, which is a YAML file or a preset; `chanter schema` lists the presets and writes
+      a first schema for a file. Without one it is Criteo's layout: label, 13 integers, 26 hexadecimal values, separated by
+      tabs, no header; fields may be empty.
       Logs may be packed with gzip or zstd; the first bytes tell. Each is read once, so that - and pipes do as well.
-      Values are numbered from the training part only. A value seen less than --min-count times shares a row with
-      the unseen ones. The held-out part is the end of the log.
+      Values are numbered, and columns standardised, from the training part only. A value seen less than --min-count times
+      shares a row with the unseen ones.
+      The parts: inputs are for training, those of --valid and --test for what they say. Without --test the end of the
+      training inputs is held out (--holdout), and before it perhaps a share for validation (--valid-share). A schema that
+      splits by time or by a column does so alone.
 
       Examples:
         chanter preprocess clicks.tsv --out clicks.dataset
         chanter preprocess day_0.tsv day_1.tsv --out days.dataset --batch-size 4096 --min-count 2
         chanter preprocess day_0.gz day_1.tsv.zst --out days.dataset --on-error skip --max-errors 100
         ssh store cat clicks.tsv | chanter preprocess - --out clicks.dataset
+        chanter preprocess adult.data --test adult.test --schema adult --out adult.dataset --batch-size 256
+        chanter preprocess ratings.csv.gz --schema ratings.yaml --valid-share 0.05 --out ratings.dataset
       """)
 
-  @Argument(help: "Log files in the order of their samples; - is standard input.") var inputs: [String]
+  @Argument(help: "Log files in the order of their samples; - is standard input.") var inputs: [String] = []
+  @Option(help: ArgumentHelp("The same as a plain argument; may be repeated.", valueName: "file")) var train:
+    [String] = []
+  @Option(help: ArgumentHelp("A file of the validation part; may be repeated.", valueName: "file")) var valid:
+    [String] = []
+  @Option(help: ArgumentHelp("A file of the held-out part; may be repeated.", valueName: "file")) var test:
+    [String] = []
+  @Option(
+    help: ArgumentHelp("What the lines are: a schema file or a preset.", valueName: "file|preset"))
+  var schema = "criteo-kaggle"
   @Option(help: "The dataset: a directory that is made.") var out: String
   @Option(help: "Samples of a batch.") var batchSize = 2048
-  @Option(help: "Share of the samples, from the end, that is held out.") var holdout = 0.1
+  @Option(
+    help:
+      "Share of the training inputs, from their end, that is held out (default: 0.1, and 0 if something else tells)."
+  )
+  var holdout: Double?
+  @Option(help: "Share of the training inputs before that for validation.") var validShare = 0.0
   @Option(help: "How dense columns are stored: fp16 halves them, to 11 bits.") var dense =
     DensePrecision.fp32
   @Option(help: "Least training samples that a value needs for a row of its own.") var minCount = 1
@@ -46,14 +67,30 @@ struct Preprocess: ParsableCommand {
     if !(1...Manifest.maximumBatchSize).contains(batchSize) {
       throw ValidationError("--batch-size: expected 1 to \(Manifest.maximumBatchSize)")
     }
-    if !(holdout >= 0 && holdout < 1) { throw ValidationError("--holdout: expected at least 0 and below 1") }
+    if inputs.isEmpty && train.isEmpty {
+      throw ValidationError("expected at least one input, or - for standard input")
+    }
+    if let holdout {
+      if !(holdout >= 0 && holdout < 1) {
+        throw ValidationError("--holdout: expected at least 0 and below 1")
+      }
+      if !test.isEmpty, holdout > 0 {
+        throw ValidationError("--holdout and --test both name the held-out part")
+      }
+    }
+    if !(validShare >= 0 && validShare + (holdout ?? 0) < 1) {
+      throw ValidationError("--valid-share: expected at least 0, and below 1 with --holdout")
+    }
+    if !valid.isEmpty, validShare > 0 {
+      throw ValidationError("--valid-share and --valid both name the validation part")
+    }
     if minCount < 1 { throw ValidationError("--min-count: expected at least 1") }
     try requireRange("--threads", threads, 1...256)
     if let maxErrors {
       if maxErrors < 0 { throw ValidationError("--max-errors: expected at least 0") }
       if onError == .stop { throw ValidationError("--max-errors goes with --on-error skip") }
     }
-    if inputs.count(where: { $0 == "-" }) > 1 {
+    if (inputs + train + valid + test).count(where: { $0 == "-" }) > 1 {
       throw ValidationError("standard input (-) can be read only once")
     }
   }
@@ -81,6 +118,8 @@ struct Preprocess: ParsableCommand {
   private struct Result: Encodable {
     let trainSamples: Int
     let trainBatches: Int
+    let validSamples: Int
+    let validBatches: Int
     let holdoutSamples: Int
     let holdoutBatches: Int
     let rows: Int
@@ -94,9 +133,13 @@ struct Preprocess: ParsableCommand {
   }
 
   func run() throws {
-    var options = PreprocessOptions(inputs: inputs, output: out)
+    var options = PreprocessOptions(inputs: inputs + train, output: out)
+    options.validInputs = valid
+    options.testInputs = test
+    options.schema = try SchemaReader.read(schema)
     options.batchSize = batchSize
-    options.holdout = holdout
+    options.holdout = holdout ?? (test.isEmpty && !options.schema.namesParts ? 0.1 : 0)
+    options.validShare = validShare
     options.densePrecision = dense
     options.minimumCount = minCount
     if let threads { options.threads = threads }
@@ -115,17 +158,24 @@ struct Preprocess: ParsableCommand {
       try printJSON(
         Result(
           trainSamples: manifest.train.samples, trainBatches: manifest.train.batches,
+          validSamples: manifest.valid.samples, validBatches: manifest.valid.batches,
           holdoutSamples: manifest.holdout.samples, holdoutBatches: manifest.holdout.batches, rows: rows,
           tables: manifest.tables.map { Table(name: $0.name, rows: Int($0.rows)) }, bytes: report.bytes,
           labelMean: manifest.train.labelMean, holdoutUnseenShare: report.unseenShare,
           skipped: Skipped(report.skipped), vocabulary: manifest.vocabularyIdentity,
           batching: manifest.batchingIdentity))
     case .text:
-      printTable([
+      let lines: [(String, String)?] = [
         (
           "training",
           "\(grouped(manifest.train.samples)) samples in \(grouped(manifest.train.batches)) batches"
         ),
+        manifest.valid.samples == 0
+          ? nil
+          : (
+            "validation",
+            "\(grouped(manifest.valid.samples)) samples in \(grouped(manifest.valid.batches)) batches"
+          ),
         (
           "held out",
           "\(grouped(manifest.holdout.samples)) samples in \(grouped(manifest.holdout.batches)) batches"
@@ -137,7 +187,8 @@ struct Preprocess: ParsableCommand {
           "on disk",
           "\(ByteSize.format(report.bytes)), \(fixed(Double(report.bytes) / Double(manifest.samples), 1)) bytes a sample"
         ),
-      ])
+      ]
+      printTable(lines.compactMap { $0 })
       show(report.skipped)
     }
   }

@@ -115,7 +115,8 @@ import Testing
       let stored = try Split.allCases.flatMap { try storedSamples(dataset, $0).samples }
       let text = lines.map { labels ? $0 : String($0.dropFirst(2)) }.joined(separator: "\n")
       let encoder = try RawEncoder(
-        try directory.file("raw", text), vocabulary: try dataset.vocabulary(), maximumSamples: 40)
+        try directory.file("raw", text), schema: .criteo, precision: .fp32,
+        vocabulary: try dataset.vocabulary(), maximumSamples: 40)
       let batch = Batch(layout: encoder.layout)
       var samples: [StoredSample] = []
       var counts: [Int] = []
@@ -137,7 +138,8 @@ import Testing
       let vocabulary = try Dataset(opening: directory.path + "/data").vocabulary()
       func failure(_ text: String) throws -> ChanterError? {
         let encoder = try RawEncoder(
-          try directory.file("raw", text), vocabulary: vocabulary, maximumSamples: 10)
+          try directory.file("raw", text), schema: .criteo, precision: .fp32, vocabulary: vocabulary,
+          maximumSamples: 10)
         let batch = Batch(layout: encoder.layout)
         return #expect(throws: ChanterError.self) { while try encoder.next(into: batch) {} }
       }

@@ -11,9 +11,12 @@ final class BatchSlot {
   let lz4: LZ4Decoder
   private let builder: BatchBuilder
   private let encoder: BatchEncoder
+  /// The most entries of the bags of a batch.
+  private let bagEntries: Int
   private var failure: (any Error)?
 
-  init(shape: SampleShape, precision: DensePrecision, batchSize: Int) throws {
+  init(shape: SampleShape, precision: DensePrecision, batchSize: Int, bagEntries: Int) throws {
+    self.bagEntries = bagEntries
     samples = SampleBatch(shape: shape, capacity: batchSize)
     batch = Batch(layout: BatchBuilder.layout(shape: shape, capacity: batchSize))
     builder = BatchBuilder(shape: shape)
@@ -43,22 +46,16 @@ final class BatchSlot {
 
   /// What a frame cannot hold.
   private func checkValues(_ samples: SampleBatch) throws {
-    guard samples.entryCount <= Manifest.maximumEntries else {
+    let entries = samples.entryCount
+    let inBags = entries - samples.shape.singleCount * samples.sampleCount
+    guard entries <= Manifest.maximumEntries, inBags <= bagEntries else {
       throw ChanterError(
         .badInput,
-        "a batch of \(samples.sampleCount) samples has \(samples.entryCount) values, more than \(Manifest.maximumEntries);"
-          + " use smaller batches, or limit the length of multi-valued columns")
+        "a batch of \(samples.sampleCount) samples has \(inBags) values in multi-valued columns, more than the"
+          + " \(min(bagEntries, Manifest.maximumEntries)) that there is room for; use smaller batches or more memory, or"
+          + " set `maximum_length`")
     }
-    let columns = samples.denseCount
-    let dense = samples.dense.base
-    if encoder.precision == .fp16 {
-      for index in 0..<samples.sampleCount * columns where !(dense[index].magnitude <= Self.largestHalf) {
-        throw ChanterError(
-          .badInput,
-          "dense column \(index % columns + 1) has the value \(dense[index]), and half precision ends at 65,504;"
-            + " store it as fp32, or use a transform")
-      }
-    }
+    if encoder.precision == .fp16 { try samples.requireHalves() }
     if samples.shape.hasWeights {
       for sample in 0..<samples.sampleCount
       where !(samples.weights.base[sample] > 0 && samples.weights.base[sample] < .infinity) {
@@ -66,9 +63,6 @@ final class BatchSlot {
       }
     }
   }
-
-  /// Beyond this a half is infinite.
-  private static let largestHalf: Float = 65_504
 
   /// The bags of a batch may have any number of entries: the batch grows with the richest.
   private func makeRoom(for samples: SampleBatch) {

@@ -31,11 +31,12 @@ public final class DatasetWriter {
   ///   - segmentBytes: a segment file ends with the frame that reaches this size; at least 1.
   ///   - rowsPerPartition: rows whose next uses are found at once, at 4 bytes each; 1 to 2^30. The result does not
   ///     depend on it.
+  ///   - bagEntries: the most entries of the bags of a batch; more are an error.
   ///   - pool: who makes the batches of a group side by side; the result does not depend on it.
   public init(
     to output: PendingOutput, content: DatasetContent, batchSize: Int,
     segmentBytes: Int = DatasetWriter.defaultSegmentBytes,
-    rowsPerPartition: Int = DatasetWriter.defaultRowsPerPartition,
+    rowsPerPartition: Int = DatasetWriter.defaultRowsPerPartition, bagEntries: Int = .max,
     pool: WorkerPool = WorkerPool(threadCount: 1)
   ) throws {
     guard (1...Manifest.maximumBatchSize).contains(batchSize) else {
@@ -49,7 +50,8 @@ public final class DatasetWriter {
     self.pool = pool
     let shape = content.shape
     slots = try (0..<Self.groupSize(batchSize: batchSize, threads: pool.threadCount)).map { _ in
-      try BatchSlot(shape: shape, precision: content.densePrecision, batchSize: batchSize)
+      try BatchSlot(
+        shape: shape, precision: content.densePrecision, batchSize: batchSize, bagEntries: bagEntries)
     }
     func part(_ split: Split) throws -> SplitWriter {
       try SplitWriter(

@@ -90,6 +90,28 @@ extension SampleBatch {
   }
 }
 
+extension SampleBatch {
+  /// Rounds dense columns as a dataset of this precision stores them.
+  /// - Throws: `.badInput` for a value that it cannot hold.
+  public func round(to precision: DensePrecision) throws {
+    guard precision == .fp16 else { return }
+    try requireHalves()
+    for index in 0..<sampleCount * denseCount { dense.base[index] = Float(Float16(dense.base[index])) }
+  }
+
+  func requireHalves() throws {
+    for index in 0..<sampleCount * denseCount where !(dense.base[index].magnitude <= Self.largestHalf) {
+      throw ChanterError(
+        .badInput,
+        "dense column \(index % denseCount + 1) has the value \(dense.base[index]), and half precision ends at 65,504;"
+          + " store it as fp32, or use a transform")
+    }
+  }
+
+  /// Beyond this a half is infinite.
+  private static let largestHalf: Float = 65_504
+}
+
 /// The entries of one bag feature: as many rows a sample as it has.
 public final class BagColumn {
   /// `[samples + 1]`: sample i has the entries `offsets[i] ..< offsets[i + 1]`; the first is 0.

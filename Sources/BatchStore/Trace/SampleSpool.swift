@@ -17,7 +17,7 @@ public final class SampleSpool {
   }
 
   fileprivate let file: File
-  fileprivate let shape: SampleShape
+  public let shape: SampleShape
   /// Samples of every chunk but the last.
   public let chunkSamples: Int
   private let entries = GrowableBuffer<Entry>()

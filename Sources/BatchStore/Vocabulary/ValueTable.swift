@@ -27,6 +27,10 @@ public struct ValueColumn {
     self.count = count
   }
 
+  public func value(_ position: Int) -> UnsafeRawBufferPointer {
+    UnsafeRawBufferPointer(start: text + Int(starts[position]), count: Int(lengths[position]))
+  }
+
   /// Bytes of all values.
   public var valueBytes: Int {
     var total = 0

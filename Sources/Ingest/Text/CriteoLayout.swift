@@ -21,7 +21,7 @@ public enum CriteoLayout {
   /// A full line has 39 tabs, a label and a line feed.
   static let layout = InputLayout(
     tableNames: tableNames, features: tableNames.enumerated().map { FeatureLayout(name: $1, table: $0) },
-    denseNames: (1...integerCount).map { "I\($0)" }, leastLineBytes: 41, maximumValueBytes: maximumDigits)
+    denseNames: (1...integerCount).map { "I\($0)" }, leastLineBytes: 41)
 
   /// What a model sees of an integer: log(1 + max(x, 0)), and 0 for an empty one.
   public static func denseValue(_ integer: Int64?) -> Float {

@@ -24,13 +24,21 @@ struct CriteoParser: BlockParser {
   /// Whether the label may be absent: then the first line decides for all.
   private let labelIsOptional: Bool
   private var fieldCount = CriteoLayout.fieldCount
-  private var isFirst = true
+  /// Whether the first line has a possible number of fields.
+  private var firstLineDecides = false
   private let smallDenseValues = CriteoLayout.smallDenseValues
 
   init(labelIsOptional: Bool) { self.labelIsOptional = labelIsOptional }
 
-  /// There is no header.
-  func begin(_ block: TextBlock, path: String) {}
+  /// There is no header; the first line tells whether there are labels.
+  mutating func begin(_ block: TextBlock, path: String) {
+    guard labelIsOptional else { return }
+    let text = block.text.base
+    let end = memchr(text, 10, block.count).map { text.distance(to: $0.assumingMemoryBound(to: UInt8.self)) }
+    let count = countFields(text, 0, end ?? block.count)
+    firstLineDecides = [CriteoLayout.fieldCount, CriteoLayout.fieldCount - 1].contains(count)
+    fieldCount = firstLineDecides ? count : CriteoLayout.fieldCount
+  }
 
   func parse(_ block: TextBlock) {
     let text = block.text.base
@@ -67,24 +75,6 @@ struct CriteoParser: BlockParser {
     block.lines = lines
     samples.sampleCount = count
     block.finish()
-  }
-
-  /// Parses one line of which `place` tells the rest of the story, for reading without blocks.
-  mutating func parse(_ line: UnsafeRawBufferPointer, into target: LineTarget, at place: LineReader) throws {
-    // An empty line has no address; it is wrong in any case.
-    let text = line.baseAddress?.assumingMemoryBound(to: UInt8.self) ?? UnsafePointer(smallAddress)
-    if isFirst, labelIsOptional, countFields(text, 0, line.count) == CriteoLayout.fieldCount - 1 {
-      fieldCount = CriteoLayout.fieldCount - 1
-    }
-    guard parse(text, 0, line.count, into: target) else {
-      throw ChanterError(
-        .badInput, explain(text, 0, line.count).message, path: place.path, line: place.line)
-    }
-    isFirst = false
-  }
-
-  private var smallAddress: UnsafePointer<UInt8> {
-    UnsafeRawPointer(smallDenseValues.base).assumingMemoryBound(to: UInt8.self)
   }
 
   /// Parses the line `text[start ..< end]`; false if anything is wrong with it.
@@ -173,8 +163,7 @@ struct CriteoParser: BlockParser {
 extension CriteoParser {
   private var expected: String {
     if !labelIsOptional { return "40 (label, 13 integers, 26 hexadecimal values, tab separated)" }
-    if isFirst { return "40, or 39 without the label" }
-    return fieldCount == CriteoLayout.fieldCount ? "40 as in the first line" : "39 as in the first line"
+    return firstLineDecides ? "\(fieldCount) as in the first line" : "40, or 39 without the label"
   }
 
   private func countFields(_ text: UnsafePointer<UInt8>, _ start: Int, _ end: Int) -> Int {

@@ -9,7 +9,7 @@ final class TextBlock: @unchecked Sendable {
   static let bytes = 1 << 18
 
   let layout: InputLayout
-  /// The text, and behind it what a parser puts there.
+  /// The text, and behind it the tail of the layout.
   let text: AlignedBuffer<UInt8>
   var count = 0
   /// Number of the input in the list of all.
@@ -23,6 +23,8 @@ final class TextBlock: @unchecked Sendable {
   /// Lines of the block, bad ones included.
   var lines = 0
   let problems = LineProblems()
+  /// Where each sample goes, if they are dealt out before they are numbered.
+  var route: SampleRoute?
   /// The samples; `rows` are filled when the values are numbered.
   let samples: SampleBatch
   /// `[features x capacity]`: where the value of each single-valued feature lies in `text`, its length, and its hash.
@@ -39,18 +41,16 @@ final class TextBlock: @unchecked Sendable {
     let samples = layout.samplesPerBlock
     let shared = layout.featuresByTable.filter { $0.count > 1 }.reduce(0) { $0 + $1.count }
     // Lists of bags grow, and may be twice as large as they need to be.
-    return bytes + TextBlock.tailBytes
+    return bytes + layout.tail.count
       + SampleBatch.bytes(shape: layout.shape, capacity: samples) + 14 * layout.features.count * samples
       + 18 * shared * samples + 2 * (4 + 14 + 18) * layout.bagEntriesPerBlock
   }
 
-  /// Room behind the text.
-  static let tailBytes = 1 << 16
-
   init(_ layout: InputLayout) {
     self.layout = layout
     let capacity = layout.samplesPerBlock
-    text = AlignedBuffer(count: Self.bytes + Self.tailBytes)
+    text = AlignedBuffer(count: Self.bytes + layout.tail.count)
+    (text.base + Self.bytes).update(from: layout.tail, count: layout.tail.count)
     samples = SampleBatch(shape: layout.shape, capacity: capacity)
     starts = AlignedBuffer(count: layout.features.count * capacity)
     lengths = AlignedBuffer(count: layout.features.count * capacity)
@@ -164,7 +164,7 @@ final class LineProblems {
 
 /// Why a line is bad.
 public enum LineReason: Int, CaseIterable, Sendable {
-  case tooLong, fieldCount, label, integer, category
+  case tooLong, fieldCount, label, integer, category, number, encoding, quote, time, part, weight
 
   /// In words, for reports.
   public var text: String {
@@ -174,6 +174,12 @@ public enum LineReason: Int, CaseIterable, Sendable {
     case .label: "bad label"
     case .integer: "bad integer"
     case .category: "bad category"
+    case .number: "bad number"
+    case .encoding: "wrong encoding"
+    case .quote: "bad quotes"
+    case .time: "bad time"
+    case .part: "unknown part"
+    case .weight: "bad weight"
     }
   }
 }

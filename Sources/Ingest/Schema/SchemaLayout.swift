@@ -1,0 +1,126 @@
+import BatchStore
+import Foundation
+import Primitives
+
+extension Schema {
+  /// Criteo's logs, for which there is a parser of its own.
+  public static let criteo: Schema = {
+    var schema = Schema()
+    schema.separator = UInt8(ascii: "\t")
+    schema.hasHeader = false
+    schema.quotes = false
+    schema.columns = [SchemaColumn("label", .label(.binary))]
+    schema.columns += (1...CriteoLayout.integerCount).map { SchemaColumn("I\($0)", .dense(.log1p)) }
+    schema.columns += CriteoLayout.tableNames.map {
+      SchemaColumn($0, .categorical(Categorical(table: $0, values: .hexadecimal)))
+    }
+    return schema
+  }()
+
+  var isCriteo: Bool { self == .criteo }
+
+  /// The parser of inputs of this schema.
+  /// - Parameter predicts: whether the label may be absent, and what else only training needs.
+  func parser(predicts: Bool) throws -> any BlockParser {
+    isCriteo ? CriteoParser(labelIsOptional: predicts) : try SchemaParser(self, predicts: predicts)
+  }
+
+  var layout: InputLayout { isCriteo ? CriteoLayout.layout : ownLayout }
+
+  private var ownLayout: InputLayout {
+    var tables: [String] = []
+    var features: [FeatureLayout] = []
+    var longestBags: Int? = 0
+    func add(_ name: String, _ table: String, isBag: Bool) {
+      if !tables.contains(table) { tables.append(table) }
+      features.append(
+        FeatureLayout(name: name, table: tables.firstIndex(of: table) ?? 0, isBag: isBag))
+    }
+    for column in columns {
+      switch column.kind {
+      case .categorical(let categorical):
+        add(column.name, categorical.table, isBag: categorical.separator != nil)
+        if categorical.separator != nil {
+          longestBags = longestBags.flatMap { sum in categorical.maximumLength.map { sum + $0 } }
+        }
+      case .buckets(_, let table): add(column.name, table, isBag: false)
+      default: break
+      }
+    }
+    return InputLayout(
+      tableNames: tables, features: features, denseNames: columns.filter(\.isDense).map(\.name),
+      hasWeights: columns.contains { $0.kind == .weight },
+      // So many separators and a line feed; the label may be left out when predicting.
+      leastLineBytes: max(2, columns.count { $0.kind != .ignored } - 1), maximumBagLength: longestBags)
+  }
+
+  /// The time column, if there is one.
+  var timeColumn: SchemaColumn? {
+    columns.first { if case .time = $0.kind { true } else { false } }
+  }
+
+  /// Whether time or a column tells the part of a sample.
+  public var namesParts: Bool { split != nil || splitsByColumn }
+
+  private var splitsByColumn: Bool { columns.contains { if case .split = $0.kind { true } else { false } } }
+
+  /// As a dataset keeps it.
+  func json() throws -> String {
+    let encoder = JSONEncoder()
+    encoder.outputFormatting = [.sortedKeys, .withoutEscapingSlashes]
+    return String(decoding: try encoder.encode(self), as: UTF8.self)
+  }
+
+  /// The schema that a dataset or model keeps.
+  /// - Parameter path: of the dataset or model, for errors.
+  public init(json: String, path: String) throws {
+    guard let schema = try? JSONDecoder().decode(Schema.self, from: Data(json.utf8)) else {
+      throw ChanterError(.corrupt, "its schema cannot be read; restore it from a copy", path: path)
+    }
+    self = schema
+    try validate { ChanterError(.corrupt, "its schema is damaged: \($1)", path: path) }
+  }
+
+  /// What no single key can tell.
+  /// - Parameter error: makes the error about column number `column`, or about the whole if that is nil.
+  func validate(_ error: (_ column: Int?, _ message: String) -> ChanterError) throws {
+    func one(_ what: String, _ isSuch: (SchemaColumn.Kind) -> Bool) throws -> Bool {
+      let such = columns.indices.filter { isSuch(columns[$0].kind) }
+      if such.count > 1 { throw error(such[1], "there is a second \(what) column; one is all there can be") }
+      return such.count == 1
+    }
+    guard try one("label", { if case .label = $0 { true } else { false } }) else {
+      throw error(nil, "there is no label column; one needs `type: label`")
+    }
+    let hasTime = try one("time") { if case .time = $0 { true } else { false } }
+    let hasSplit = try one("split") { if case .split = $0 { true } else { false } }
+    _ = try one("weight") { $0 == .weight }
+    if (ordersByTime || split != nil) && !hasTime {
+      throw error(nil, "order and split by time need a column with `type: time`")
+    }
+    if split != nil && hasSplit {
+      throw error(nil, "a time and a column cannot both split; leave one of them out")
+    }
+    if let split, let valid = split.validFrom, let test = split.testFrom, valid >= test {
+      throw error(nil, "valid_from must lie before test_from")
+    }
+    var names: Set<String> = []
+    for (number, column) in columns.enumerated() {
+      if column.name.isEmpty { throw error(number, "the name is empty") }
+      if !names.insert(column.name).inserted {
+        throw error(number, "there is a second column \(column.name); give each a name of its own")
+      }
+    }
+    let layout = ownLayout
+    guard !layout.features.isEmpty || !layout.denseNames.isEmpty else {
+      throw error(nil, "there is no column to learn from; some need `type: dense` or `type: categorical`")
+    }
+    for name in layout.tableNames where name.isEmpty || name.utf8.count > 255 {
+      throw error(nil, "the table name `\(name)` is empty or longer than 255 bytes")
+    }
+  }
+}
+
+extension SchemaColumn {
+  var isDense: Bool { if case .dense = kind { true } else { false } }
+}
