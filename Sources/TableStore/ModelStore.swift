@@ -38,12 +38,14 @@ public final class ModelStore: @unchecked Sendable {
   ///   - header: text that the store keeps and gives back, opaque to it.
   ///   - dense: the dense record; later commits may give it another size.
   ///   - cursor: batches trained.
+  ///   - others: names of files that may be there already.
   /// - Throws: `.exists` if something else is at `path`, `.locked` if another process is creating the same model.
   public static func create(
-    at path: String, header: String, layout: RowLayout, dense: UnsafeRawBufferPointer, cursor: UInt64
+    at path: String, header: String, layout: RowLayout, dense: UnsafeRawBufferPointer, cursor: UInt64,
+    beside others: Set<String> = []
   ) throws -> ModelStore {
     if let fault = HeaderRecord.layoutFault(layout) { throw ChanterError(.badInput, fault, path: path) }
-    try requireVacant(path)
+    try requireVacant(path, but: others)
     do {
       try FileManager.default.createDirectory(atPath: path, withIntermediateDirectories: true)
     } catch {
@@ -157,11 +159,11 @@ extension ModelStore {
   static let lockFile = "lock.mdb"
 
   /// Throws unless nothing, or only what an interrupted creation leaves, is at `path`.
-  private static func requireVacant(_ path: String) throws {
+  private static func requireVacant(_ path: String, but others: Set<String>) throws {
     var isDirectory: ObjCBool = false
     guard FileManager.default.fileExists(atPath: path, isDirectory: &isDirectory) else { return }
     guard isDirectory.boolValue, let names = try? FileManager.default.contentsOfDirectory(atPath: path),
-      Set(names).isSubset(of: [dataFile, lockFile, TrainerLock.fileName])
+      Set(names).subtracting(others).isSubset(of: [dataFile, lockFile, TrainerLock.fileName])
     else {
       throw ChanterError(.exists, "something else is there already; choose another path", path: path)
     }

@@ -48,7 +48,7 @@ struct MemoryNeeds {
   /// Batches from one validation to the next, and the least and the most memory that one takes; nil without.
   var validation: (interval: Int, bytes: ClosedRange<Int>)?
   /// Steps before this one may trust first-touch flags.
-  let trustsFirstTouchBefore: Int
+  var trustsFirstTouchBefore: Int
 
   private var unique: Int { batchLayout.maximumUniqueRows }
   /// Each transaction of a compaction ends with a sync, so smaller ones would spend their time waiting for the disk.

@@ -11,6 +11,8 @@ public struct ModelHeader: Codable, Equatable, Sendable {
   /// How the run that made the model went about it; later runs may do otherwise.
   public let run: RunConfiguration
   public let dataset: DatasetIdentity
+  /// Whether it began with another model's weights.
+  public let isWarmStarted: Bool
   public let denseCount: Int
   /// What bit-exactness holds on; resuming elsewhere only warns.
   public let machine: Machine
@@ -73,11 +75,12 @@ public struct ModelHeader: Codable, Equatable, Sendable {
     }
   }
 
-  init(configuration: Configuration, dataset: Dataset) {
+  init(configuration: Configuration, dataset: Dataset, isWarmStarted: Bool = false) {
     let manifest = dataset.manifest
     self.configuration = configuration.model
     control = configuration.control
     run = configuration.run
+    self.isWarmStarted = isWarmStarted
     self.dataset = DatasetIdentity(
       vocabulary: manifest.vocabularyIdentity, batching: manifest.batchingIdentity,
       batchSize: manifest.batchSize,

@@ -11,16 +11,20 @@ struct ModelSession {
   /// Batches trained.
   let cursor: Int
   let state: ControlState
+  /// What it has taken from another model, if it was just made from one.
+  let warmStart: WarmStartReport?
 
   /// Opens the model at `path`, or makes it where nothing was ever committed.
   ///
   /// - Parameters:
   ///   - header: of a new model; one that is there must agree with it.
+  ///   - origin: what a new model begins with, instead of random weights.
   ///   - compactionBlocks: blocks of one transaction.
   ///   - stop: ends the compaction early; the model must not be trained then.
   /// - Throws: `.mismatch` for a model of another dataset or configuration, naming the difference.
   init(
-    path: String, header: ModelHeader, setup: TrainingSetup, workers: WorkerPool, compactionBlocks: Int,
+    path: String, header: ModelHeader, setup: TrainingSetup, workers: WorkerPool, origin: WarmStart? = nil,
+    compactionBlocks: Int,
     stop: StopSignal
   ) throws {
     network = try setup.makeNetwork(workers: workers)
@@ -28,9 +32,14 @@ struct ModelSession {
       self.header = header
       cursor = 0
       state = ControlState()
-      store = try setup.createModel(at: path, header: header, network: network)
+      warmStart = try origin?.makeModel(at: path, header: header, setup: setup, network: network)
+      store =
+        origin == nil
+        ? try setup.createModel(at: path, header: header, network: network)
+        : try ModelStore.openForTraining(at: path)
       return
     }
+    warmStart = nil
     store = try ModelStore.openForTraining(at: path)
     self.header = try ModelHeader(store.header, path: path)
     try self.header.requireSame(as: header, path: path)
@@ -48,9 +57,12 @@ struct ModelSession {
 
 extension TrainingSetup {
   /// A new model with the network's parameters, before its first batch.
-  func createModel(at path: String, header: ModelHeader, network: DenseModel) throws -> ModelStore {
+  func createModel(
+    at path: String, header: ModelHeader, network: DenseModel, beside others: Set<String> = []
+  ) throws -> ModelStore {
     try DenseRecord.with(network.parameterBytes, ControlState()) { record in
-      try ModelStore.create(at: path, header: header.json, layout: rowLayout, dense: record, cursor: 0)
+      try ModelStore.create(
+        at: path, header: header.json, layout: rowLayout, dense: record, cursor: 0, beside: others)
     }
   }
 }

@@ -104,6 +104,11 @@ struct ControlOptions: ParsableArguments {
   var negativeRate: Double?
   @Option(help: "Stop after so many batches in all, whatever the epochs (0: no limit).")
   var maxBatches: Int?
+  @Option(
+    help: ArgumentHelp(
+      "A new model begins with this one's weights: tables by name, rows by raw value where the vocabularies differ.",
+      valueName: "model"))
+  var from: String?
 
   func validate() throws {
     try requireRange("--patience", patience, 0...1_000_000_000)

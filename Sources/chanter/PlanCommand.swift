@@ -29,6 +29,7 @@ struct Plan: ParsableCommand {
     var request = PlanRequest(
       datasetPath: dataset, configuration: try options.read(), memory: memory.bytes)
     request.comparesPolicies = compare
+    request.isWarmStarted = options.control.from != nil
     let line = ProgressLine()
     var rate = PhaseRate()
     request.progressed = { line.show(rate.describe("planning batches", done: $0, total: $1)) }

@@ -23,6 +23,9 @@ struct Train: ParsableCommand {
       training early, --keep-best keeps the best model in its folder `best`. What is decided is committed, so that a run
       that was killed goes on to the same end.
 
+      --from begins a new model with another one's rows and dense parameters; rows need the same dimension, the dense
+      parameters start fresh where layers differ in shape, and optimizer state starts fresh always.
+
       Examples:
         chanter train clicks.dataset --out m --config data/configs/dlrm.yaml --memory 4GiB --epochs 20 \\
           --valid-every epoch --patience 2 --keep-best
@@ -32,6 +35,8 @@ struct Train: ParsableCommand {
           --set schedule.type=polynomial --set schedule.warmup_batches=2750 --set schedule.decay_start=49315 \\
           --set schedule.decay_batches=27772
         chanter train sampled.dataset --out m --config data/configs/dlrm.yaml --memory 4GiB --negative-rate 0.1
+        chanter train tuesday.dataset --out tuesday.model --config data/configs/dlrm.yaml --memory 4GiB \\
+          --from monday.model
       """)
 
   @Argument(help: "Dataset made by preprocess.") var dataset: String
@@ -57,6 +62,7 @@ struct Train: ParsableCommand {
     var request = TrainingRequest(
       datasetPath: dataset, modelPath: out, configuration: configuration, memory: memory?.bytes)
     request.isInMemory = inMemory
+    request.origin = options.control.from
     request.stop = Interrupt.stop
     request.started = { display.start($0, configuration) }
     request.progressed = { display.progress($0) }

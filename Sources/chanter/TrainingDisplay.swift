@@ -84,6 +84,13 @@ final class TrainingDisplay {
     if let difference = start.machineDifference {
       printError("warning: \(difference); results may differ from an uninterrupted run in the last bits")
     }
+    if let warm = start.warmStart {
+      printError("begun with a model of \(grouped(warm.batches)) batches:")
+      for table in warm.tables {
+        printError("  \(table.name): \(table.rows.map { "\(grouped($0)) rows" } ?? "not there")")
+      }
+      printError("  dense parameters: \(warm.denseDifference.map { "fresh, since \($0)" } ?? "taken")")
+    }
     if start.firstStep > 0 {
       printError(
         "going on after batch \(grouped(start.firstStep)) of \(grouped(start.endStep))"

@@ -11,7 +11,8 @@ import Primitives
 /// A lock on a marker file inside tells a running writer from a killed one. What a killed writer left is cleared
 /// and used again; a directory that is not recognisably ours is never touched.
 public final class PendingOutput {
-  private static let markerName = ".chanter-partial"
+  /// A file in the unfinished directory, which others may find there.
+  public static let markerName = ".chanter-partial"
 
   /// The name that the output will have.
   public let path: String

@@ -23,6 +23,8 @@ package protocol Layer: Sendable {
   var kept: [Value] { get }
   /// The layer's place among the parameters. Empty for a layer without any.
   var parameterRange: Range<Int> { get }
+  /// What lies there and among the running averages, by the names of torch.nn, for export.
+  var tensors: [LayerTensor] { get }
   func initialize(_ parameters: UnsafeMutablePointer<Float>, random: CounterRandom)
   func forward(_ pass: Pass)
   /// Reads the gradient by its output (and may overwrite it); adds to the gradients of its parameters, and to those of
@@ -35,6 +37,7 @@ package protocol Layer: Sendable {
 extension Layer {
   package var kept: [Value] { [] }
   package var parameterRange: Range<Int> { 0..<0 }
+  package var tensors: [LayerTensor] { [] }
   package func initialize(_ parameters: UnsafeMutablePointer<Float>, random: CounterRandom) {}
 }
 

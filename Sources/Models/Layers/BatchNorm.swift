@@ -48,6 +48,15 @@ struct BatchNorm: BatchWideLayer {
   var inputs: [Value] { [input] }
   var parameterRange: Range<Int> { firstParameter..<firstParameter + 2 * input.width }
 
+  var tensors: [LayerTensor] {
+    [
+      LayerTensor("weight", [input.width], at: firstParameter),
+      LayerTensor("bias", [input.width], at: firstParameter + input.width),
+      LayerTensor("running_mean", [input.width], .averages(firstAverage)),
+      LayerTensor("running_var", [input.width], .averages(firstAverage + input.width)),
+    ]
+  }
+
   func initialize(_ parameters: UnsafeMutablePointer<Float>, random: CounterRandom) {
     (parameters + firstParameter).update(repeating: 1, count: input.width)
     (parameters + firstParameter + input.width).update(repeating: 0, count: input.width)

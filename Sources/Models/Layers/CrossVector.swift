@@ -28,6 +28,13 @@ struct CrossVector: Layer {
   private var width: Int { x.width }
   var parameterRange: Range<Int> { firstParameter..<firstParameter + 2 * width }
 
+  var tensors: [LayerTensor] {
+    [
+      LayerTensor("weight", [width], at: firstParameter),
+      LayerTensor("bias", [width], at: firstParameter + width),
+    ]
+  }
+
   func initialize(_ parameters: UnsafeMutablePointer<Float>, random: CounterRandom) {
     let deviation = (2 / Double(width + 1)).squareRoot()
     for index in 0..<width {

@@ -27,6 +27,13 @@ struct LayerNorm: Layer {
   var kept: [Value] { [deviations] }
   var parameterRange: Range<Int> { firstParameter..<firstParameter + 2 * input.width }
 
+  var tensors: [LayerTensor] {
+    [
+      LayerTensor("weight", [input.width], at: firstParameter),
+      LayerTensor("bias", [input.width], at: firstParameter + input.width),
+    ]
+  }
+
   func initialize(_ parameters: UnsafeMutablePointer<Float>, random: CounterRandom) {
     (parameters + firstParameter).update(repeating: 1, count: input.width)
     (parameters + firstParameter + input.width).update(repeating: 0, count: input.width)

@@ -30,6 +30,12 @@ struct LinearLayer: Layer {
     linear.firstParameter..<linear.firstParameter + linear.parameterCount
   }
 
+  var tensors: [LayerTensor] {
+    let weight = LayerTensor("weight", [linear.outputs, linear.inputs], at: linear.firstParameter)
+    let first = linear.firstParameter + linear.outputs * linear.inputs
+    return linear.bias == .none ? [weight] : [weight, LayerTensor("bias", [linear.outputs], at: first)]
+  }
+
   func initialize(_ parameters: UnsafeMutablePointer<Float>, random: CounterRandom) {
     linear.initialize(parameters, random: random)
   }

@@ -16,6 +16,8 @@ public struct TrainingRequest {
   public var isInMemory = false
   /// Batches from one commit to the next, at absolute batch numbers. Default 64.
   public var commitInterval = 64
+  /// The model whose weights a new one begins with; nil for random ones. See `WarmStart`.
+  public var origin: String?
   public var stop = StopSignal()
   /// Called before the first batch, with what the run will do.
   public var started: (RunStart) -> Void = { _ in }
@@ -41,6 +43,8 @@ public struct RunStart: Sendable {
   public let memory: MemoryPlan?
   /// How the machine differs from the one that the model was made on; results are bit-exact on one kind of machine.
   public let machineDifference: String?
+  /// What the model has just taken from another one; nil without, and when a run goes on.
+  public let warmStart: WarmStartReport?
 }
 
 extension TrainingRequest {
@@ -51,17 +55,20 @@ extension TrainingRequest {
   public func run() throws -> RunSummary {
     let dataset = try Dataset(opening: datasetPath)
     let setup = try TrainingSetup(dataset: dataset, configuration: configuration)
-    let needs = setup.memoryNeeds(run: configuration.run, commitInterval: commitInterval)
+    var needs = setup.memoryNeeds(run: configuration.run, commitInterval: commitInterval)
     let plan = try planMemory(needs, setup)
 
     let batches = dataset.manifest.train.batches
     let end = try configuration.run.endStep(batchesPerEpoch: batches)
-    let header = ModelHeader(configuration: configuration, dataset: dataset)
+    let header = ModelHeader(configuration: configuration, dataset: dataset, isWarmStarted: origin != nil)
     let workers = WorkerPool(threadCount: setup.threads)
     let compactionBlocks = plan?.compactionBlocks ?? MemoryNeeds.mostCompactionBlocks
     let session = try ModelSession(
-      path: modelPath, header: header, setup: setup, workers: workers, compactionBlocks: compactionBlocks,
+      path: modelPath, header: header, setup: setup, workers: workers,
+      origin: try makeOrigin(memory: plan?.budget), compactionBlocks: compactionBlocks,
       stop: stop)
+    // Rows that this data uses for the first time may be stored already.
+    if session.header.isWarmStarted { needs.trustsFirstTouchBefore = 0 }
     let store = session.store
     let network = session.network
     let first = session.cursor
@@ -89,7 +96,8 @@ extension TrainingRequest {
     started(
       RunStart(
         firstStep: first, endStep: end, batchesPerEpoch: batches, threads: setup.threads, memory: plan,
-        machineDifference: session.header.machine.difference(from: header.machine)))
+        machineDifference: session.header.machine.difference(from: header.machine),
+        warmStart: session.warmStart))
     if let plan {
       let trainer = OutOfCoreTrainer(
         store: store, network: network, controller: controller, workers: workers, memory: plan, needs: needs,
@@ -113,6 +121,22 @@ extension TrainingRequest {
     }
     meter.count(compactedBytes: compacted)
     return summary(isStopped ? .stoppedEarly : .finished, last)
+  }
+
+  /// The model to begin with, for a model that is not there yet.
+  private func makeOrigin(memory: Int?) throws -> WarmStart? {
+    guard let origin else { return nil }
+    guard try ModelStore.exists(at: modelPath) else {
+      return try WarmStart(from: origin, memory: memory ?? WarmStart.defaultMemory)
+    }
+    let store = try ModelStore.openForReading(at: modelPath)
+    guard try ModelHeader(store.header, path: modelPath).isWarmStarted else {
+      throw ChanterError(
+        .mismatch,
+        "a model is there that did not begin with another one's weights; leave out --from to go on with it, or choose"
+          + " another path", path: modelPath)
+    }
+    return nil
   }
 
   /// Nil for an in-memory run, whose needs are only checked.

@@ -11,6 +11,8 @@ public struct PlanRequest {
   public var memory: Int
   /// Adds every other policy at every budget.
   public var comparesPolicies = false
+  /// Whether the run begins with another model's weights: then first-touch flags save no read.
+  public var isWarmStarted = false
   /// As in `TrainingRequest`.
   public var commitInterval = 64
   /// Called now and then with batches planned so far and in all, over all passes.
@@ -80,7 +82,9 @@ extension PlanRequest {
     func needs(_ policy: EvictionPolicy) -> MemoryNeeds {
       var run = configuration.run
       run.policy = policy
-      return setup.memoryNeeds(run: run, commitInterval: commitInterval)
+      var needs = setup.memoryNeeds(run: run, commitInterval: commitInterval)
+      if isWarmStarted { needs.trustsFirstTouchBefore = 0 }
+      return needs
     }
     let wanted = configuration.run.policy
     let others = comparesPolicies ? EvictionPolicy.allCases.filter { $0 != wanted } : []
