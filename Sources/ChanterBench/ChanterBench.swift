@@ -6,7 +6,9 @@ import ArgumentParser
 struct ChanterBench: ParsableCommand {
   static let configuration = CommandConfiguration(
     commandName: "ChanterBench", abstract: "Workloads of tools/bench; each prints JSON.",
-    subcommands: [Fill.self, Commit.self, Compact.self, Fetch.self, Step.self, Gemm.self])
+    subcommands: [
+      Fill.self, Commit.self, Compact.self, Fetch.self, Step.self, Gemm.self, Decode.self, Ids.self,
+    ])
 }
 
 struct ModelArguments: ParsableArguments {

@@ -18,6 +18,7 @@ struct Step: ParsableCommand {
   @Option(help: "Exponent of the ids' frequencies.") var zipf = 1.0
   @Option(help: "Samples made before the clock starts; they are used in turns.") var samples = 262_144
   @Flag(help: "Predict instead of training.") var predict = false
+  @Option(help: "Print how often this many steps allocate memory, and end.") var allocations: Int?
 
   func run() throws {
     let dimension = try shapes.dimension()
@@ -50,14 +51,22 @@ struct Step: ParsableCommand {
       stateFloats: specification.rowOptimizer.stateFloats(dimension: rowDimension), zipf: zipf)
     let scores = AlignedBuffer<Float>(count: shapes.batch)
     var next = 0
+    func step(_ index: Int) throws {
+      if predict {
+        model.predict(batches.input(index), into: scores.base)
+      } else {
+        _ = try model.train(batches.input(index), step: index)
+      }
+    }
+    if let allocations {
+      for index in 0..<3 { try step(index) }
+      let count = try countingAllocations { for index in 3..<3 + allocations { try step(index) } }
+      return print("\(count)")
+    }
     try takeTurns(["parameters": Double(model.parameterCount)]) { deadline in
       let first = next
       repeat {
-        if predict {
-          model.predict(batches.input(next), into: scores.base)
-        } else {
-          _ = try model.train(batches.input(next), step: next)
-        }
+        try step(next)
         next += 1
       } while ContinuousClock.now < deadline
       return (next - first) * shapes.batch

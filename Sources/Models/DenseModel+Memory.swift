@@ -66,7 +66,7 @@ struct BufferSizes {
     squares =
       chunks == 0 || specification.clipNorm == nil
       ? 0 : 1 + Clipping.denseTasks(parameterCount: network.parameterCount) + rowTasks
-    failures = rowTasks
+    failures = max(rowTasks, DenseUpdate.taskCount(parameterCount: network.parameterCount))
     arenas = chunks == 0 ? 0 : network.hasBatchWideLayers ? chunks : threadCount
     let floats =
       parameters + laneGradients + rowGradients + order + ends + arenas * network.training.floats

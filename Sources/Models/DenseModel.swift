@@ -59,6 +59,9 @@ public final class DenseModel: @unchecked Sendable {
   /// What a step runs, in order.
   private let segments: [any Segment]
   private let workers: WorkerPool
+  private var job = Job.none
+  /// Made once, so that no batch allocates anything.
+  private lazy var work = WorkerPool.Work { [unowned self] task, worker in perform(task, worker: worker) }
   package let allocatedBytes: Int
 
   /// A model with the initial parameters of its seed.
@@ -114,7 +117,7 @@ public final class DenseModel: @unchecked Sendable {
     segments.append(
       DenseUpdate(
         optimizer: specification.denseOptimizer, clipping: clipping, chunks: chunks, network: network,
-        parameters: parameters, laneGradients: buffers.laneGradients))
+        parameters: parameters, laneGradients: buffers.laneGradients, failures: failures))
     segments.append(
       RowUpdate(
         optimizer: specification.rowOptimizer, clipping: clipping, gradients: rowGradients,
@@ -148,7 +151,8 @@ public final class DenseModel: @unchecked Sendable {
     if batch.sampleCount == 0 { return 0 }
     let step = TrainingStep(batch: batch, number: step, learningRateFactor: learningRateFactor)
     for segment in segments {
-      workers.run(segment.taskCount(step)) { task, worker in segment.run(task, worker: worker, step) }
+      job = .train(segment, step)
+      workers.run(segment.taskCount(step), work)
       try segment.conclude(step)
     }
     return buffers.loss(batch)
@@ -157,8 +161,23 @@ public final class DenseModel: @unchecked Sendable {
   /// Writes the probability of label 1 for each sample. A sample gets the same bits in whatever batch and place it
   /// comes. The batch may have any size; labels are not read and rows not changed.
   public func predict(_ batch: BatchInput, into scores: UnsafeMutablePointer<Float>) {
-    let chunkSize = Self.predictionChunk
-    workers.run((batch.sampleCount + chunkSize - 1) / chunkSize) { task, worker in
+    job = .predict(batch, scores)
+    workers.run((batch.sampleCount + Self.predictionChunk - 1) / Self.predictionChunk, work)
+  }
+
+  /// What the workers are at.
+  private enum Job {
+    case none
+    case train(any Segment, TrainingStep)
+    case predict(BatchInput, UnsafeMutablePointer<Float>)
+  }
+
+  private func perform(_ task: Int, worker: Int) {
+    switch job {
+    case .none: break
+    case .train(let segment, let step): segment.run(task, worker: worker, step)
+    case .predict(let batch, let scores):
+      let chunkSize = Self.predictionChunk
       let end = min(batch.sampleCount, (task + 1) * chunkSize)
       for first in stride(from: task * chunkSize, to: end, by: SampleGroup.size) {
         network.score(

@@ -5,11 +5,18 @@ import Synchronization
 /// Tasks are claimed in order by whoever is free, so a task must not depend on which worker runs it: results may
 /// depend on the task's number only. That is what makes a run independent of the thread count.
 public final class WorkerPool: Sendable {
+  /// What tasks do; made once by who runs the same again and again, since every closure that is handed over costs
+  /// allocations.
+  public final class Work {
+    fileprivate let perform: (_ task: Int, _ worker: Int) -> Void
+
+    public init(_ perform: @escaping (_ task: Int, _ worker: Int) -> Void) { self.perform = perform }
+  }
+
   private struct State: @unchecked Sendable {
-    // Unchecked Sendable: `body` is only followed between the start and the end of the `run` that set it, while
-    // the closure lives on the stack of `run`.
+    // Unchecked Sendable: `work` is only followed between the start and the end of the `run` that set it, which keeps it.
     var generation = 0
-    var body: UnsafePointer<(Int, Int) -> Void>?
+    var work: Unmanaged<Work>?
     var count = 0
     var running = 0
     var stopping = false
@@ -61,33 +68,39 @@ public final class WorkerPool: Sendable {
       for task in 0..<count { body(task, 0) }
       return
     }
-    withoutActuallyEscaping(body) { escapable in
-      withUnsafePointer(to: escapable) { pointer in
-        counter.value.store(0, ordering: .relaxed)
-        let helpers = threads.count
-        nonisolated(unsafe) let shared = pointer
-        counter.running.store(helpers, ordering: .relaxed)
-        monitor.update { state in
-          state.generation += 1
-          state.body = shared
-          state.count = count
-          state.running = helpers
-          counter.generation.store(state.generation, ordering: .relaxed)
-        }
-        Self.claim(counter, count, worker: 0, pointer)
-        Self.watch { counter.running.load(ordering: .relaxed) == 0 }
-        monitor.wait { state -> Void? in state.running == 0 ? () : nil }
-      }
+    withoutActuallyEscaping(body) { run(count, Work($0)) }
+  }
+
+  /// The same without an allocation.
+  public func run(_ count: Int, _ work: Work) {
+    if threads.isEmpty || count <= 1 {
+      for task in 0..<count { work.perform(task, 0) }
+      return
     }
+    counter.value.store(0, ordering: .relaxed)
+    let helpers = threads.count
+    counter.running.store(helpers, ordering: .relaxed)
+    let shared = Unmanaged.passUnretained(work)
+    monitor.update { state in
+      state.generation += 1
+      state.work = shared
+      state.count = count
+      state.running = helpers
+      counter.generation.store(state.generation, ordering: .relaxed)
+    }
+    Self.claim(counter, count, worker: 0, shared)
+    Self.watch { counter.running.load(ordering: .relaxed) == 0 }
+    monitor.wait { state -> Void? in state.running == 0 ? () : nil }
+    withExtendedLifetime(work) {}
   }
 
   private static func claim(
-    _ counter: SharedCounter, _ count: Int, worker: Int, _ body: UnsafePointer<(Int, Int) -> Void>
+    _ counter: SharedCounter, _ count: Int, worker: Int, _ work: Unmanaged<Work>
   ) {
     while true {
       let task = counter.value.wrappingAdd(1, ordering: .relaxed).oldValue
       guard task < count else { return }
-      body.pointee(task, worker)
+      work._withUnsafeGuaranteedRef { $0.perform(task, worker) }
     }
   }
 
@@ -99,9 +112,9 @@ public final class WorkerPool: Sendable {
         if state.stopping { return .some(nil) }
         return state.generation > seen ? .some(state) : nil
       }
-      guard let job, let body = job.body else { return }
+      guard let job, let work = job.work else { return }
       seen = job.generation
-      claim(counter, job.count, worker: worker, body)
+      claim(counter, job.count, worker: worker, work)
       monitor.update {
         $0.running -= 1
         counter.running.store($0.running, ordering: .relaxed)

@@ -175,6 +175,7 @@ def main():
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--rate", type=float, default=0.01)
     parser.add_argument("--file", help="map the tables from this file (bags only)")
+    parser.add_argument("--ids", help="take the ids from this file: [tables, samples], unsigned 32 bit")
     parser.add_argument("--create", action="store_true", help="write that file and end")
     options = parser.parse_args()
     torch.set_num_threads(options.threads)
@@ -194,8 +195,15 @@ def main():
         tables = {"fbgemm": FusedTables, "torchrec": TorchRec}[options.tables](rows, bottom[-1], options)
 
     random = numpy.random.default_rng(1)
-    count = max(8, options.samples // options.batch)
-    ids = [zipf_ids(random, size, count * options.batch, options.zipf) for size in rows]
+    if options.ids:
+        stored = numpy.fromfile(options.ids, dtype=numpy.uint32).reshape(len(rows), -1)
+        count = stored.shape[1] // options.batch
+        # A dataset numbers rows by first appearance; raw ids lie anywhere.
+        ids = [column.astype(numpy.int64) % size * (PRIME % size) % size if size > 64 else column.astype(numpy.int64) % size
+               for column, size in zip(stored, rows)]
+    else:
+        count = max(8, options.samples // options.batch)
+        ids = [zipf_ids(random, size, count * options.batch, options.zipf) for size in rows]
     batches = []
     for index in range(count):
         part = slice(index * options.batch, (index + 1) * options.batch)

@@ -23,7 +23,7 @@ FUNCTIONS = [
     ("DLRM", r"DLRM"),
 ]
 ORDER = ["GEMM", "interaction", "gather", "row gradient and update", "bias and ReLU", "dense update", "loss", "DLRM", "decode",
-         "plan", "fetch", "commit", "other", "idle"]
+         "plan", "cache", "fetch", "commit", "other", "idle"]
 
 
 def is_there():
@@ -58,7 +58,9 @@ def parts(data):
         if line.startswith("#") or len(fields) < 3:
             continue
         share, thread, symbol = float(fields[0].rstrip("%")) / 100, fields[1], fields[2]
-        part = THREADS.get(thread) or next((name for name, pattern in FUNCTIONS if re.search(pattern, symbol)), "other")
+        # The prefetcher moves rows between slots and overlay, and reads.
+        in_cache = thread == "prefetcher" and re.search(r"RowCache|Overlay", symbol)
+        part = "cache" if in_cache else THREADS.get(thread) or next((name for name, pattern in FUNCTIONS if re.search(pattern, symbol)), "other")
         shares[part] = shares.get(part, 0) + share
     return shares or None
 

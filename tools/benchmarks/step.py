@@ -2,9 +2,11 @@
 
 Synthetic skewed ids over tables with the rows of the Criteo-Kaggle log. The ceiling is the matrix products of the step and
 nothing else, through OpenBLAS, one thread on each core with its share of the batch. Both take turns; rounds in which another
-process was busy are dropped.
+process was busy are dropped. Fails if a step allocates memory, which glibc's allocation trace counts.
 """
 import os
+import sys
+import tempfile
 
 from . import common, split
 
@@ -50,6 +52,16 @@ def measure(binary, arguments, batch):
     return result
 
 
+def allocations(binary, arguments, batch, *more, steps=5):
+    """How often a few steps allocate memory, counted in a process of its own."""
+    with tempfile.TemporaryDirectory() as folder:
+        environment = {**os.environ, "LD_PRELOAD": "libc_malloc_debug.so.0", "MALLOC_TRACE": os.path.join(folder, "trace")}
+        return int(common.output(
+            binary, "step", "--bottom", arguments.bottom, "--top", arguments.top, "--batch", str(batch), "--threads",
+            str(arguments.threads), "--optimizer", arguments.optimizer, "--scale", "0.01", "--samples", str(8 * batch),
+            "--allocations", str(steps), *more, env=environment))
+
+
 def run(arguments):
     binary = common.build("ChanterBench")
     facts = common.machine()
@@ -66,4 +78,9 @@ def run(arguments):
         if "over_ceiling" in item:
             lines.append(f"  over the ceiling {item['over_ceiling']:.2f}; prediction over training {item['predict_over_train']:.2f}")
         lines += ["  " + line for line in split.describe(item.get("time"))]
+        item["allocations"] = {"train": allocations(binary, arguments, item["batch"]),
+                               "predict": allocations(binary, arguments, item["batch"], "--predict")}
+        lines.append("  allocations in 5 steps: {train} in training, {predict} in prediction".format(**item["allocations"]))
     common.report(arguments, result, lines)
+    if any(count for item in results for count in item["allocations"].values()):
+        sys.exit("a step allocated memory")

@@ -86,11 +86,12 @@ struct DotInteractionLayer: Layer {
   func score(_ pass: ScorePass) {
     let size = SampleGroup.size
     let all = pass.value(padded)
-    var place = 0
-    for value in inputs {
-      (all + place).update(from: pass.value(value), count: value.width * size)
-      place += value.width * size
+    var place = all
+    if let first {
+      place.update(from: pass.value(first), count: first.width * size)
+      place += first.width * size
     }
+    place.update(from: pass.value(vectors), count: vectors.width * size)
     interaction.forwardGroup(all, output: pass.value(output))
   }
 }

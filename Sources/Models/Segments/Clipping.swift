@@ -21,7 +21,7 @@ struct Clipping {
 
   /// Tasks beside those of the rows.
   static func denseTasks(parameterCount: Int) -> Int {
-    (parameterCount + DenseUpdate.rangeSize - 1) / DenseUpdate.rangeSize
+    DenseUpdate.taskCount(parameterCount: parameterCount)
   }
 }
 

@@ -73,16 +73,16 @@ struct RowGradients {
     let (rows, rowFloats, slots) = (batch.rows, batch.rowFloats, batch.slots)
     var table = 0
     var width = rowShape.width(0)
-    withUnsafeTemporaryAllocation(byteCount: paddedToVector(rowShape.dimension) * 4, alignment: 64) {
-      memory in
-      guard let sum = memory.bindMemory(to: Float.self).baseAddress else { return }
+    // On the stack, for vectors of up to 256 floats, if no more than the usual alignment is asked for.
+    withUnsafeTemporaryAllocation(of: Float.self, capacity: paddedToVector(rowShape.dimension)) { memory in
+      guard let sum = memory.baseAddress else { return }
       for position in range {
         while Int(batch.tableOffsets[table + 1]) <= position {
           table += 1
           width = rowShape.width(table)
         }
         if position + 8 < range.upperBound {
-          CPU.prefetch(rows + Int(slots[position + 8]) * rowFloats)
+          prefetchRow(rows + Int(slots[position + 8]) * rowFloats, width)
         }
         let start = position == 0 ? 0 : Int(ends[position - 1])
         let end = Int(ends[position])
