@@ -97,9 +97,16 @@ public struct ModelHeader: Codable, Equatable, Sendable {
   }
 
   /// Throws `.mismatch` with every difference that keeps a run from going on with this model.
-  func requireSame(as wanted: ModelHeader, path: String) throws {
+  /// - Parameter setup: says where the wanted settings stand.
+  func requireSame(as wanted: ModelHeader, setup: TrainingSetup, path: String) throws {
     var differences = wanted.configuration.differences(from: configuration)
     differences += wanted.control.differences(from: control)
+    differences = differences.map { difference in
+      let key = String(difference.prefix { $0 != " " })
+      guard let origin = setup.configuration.origins[key], let file = origin.path, let line = origin.line
+      else { return difference }
+      return "\(file):\(line): \(difference)"
+    }
     if wanted.dataset.vocabulary != dataset.vocabulary {
       differences.append("the dataset numbers its values in another way")
     } else if wanted.dataset.batching != dataset.batching {

@@ -42,7 +42,7 @@ struct ModelSession {
     warmStart = nil
     store = try ModelStore.openForTraining(at: path)
     self.header = try ModelHeader(store.header, path: path)
-    try self.header.requireSame(as: header, path: path)
+    try self.header.requireSame(as: header, setup: setup, path: path)
     guard store.layout == setup.rowLayout else {
       throw ChanterError(.mismatch, "the model's tables are not those of this dataset", path: path)
     }

@@ -55,6 +55,9 @@ func referenceLogit(
   return values[0]
 }
 
+func exactExponential(_ x: Double) -> Double { exp(x) }
+func exactTangent(_ x: Double) -> Double { tanh(x) }
+
 /// Central differences of `function` at `point`, one per variable.
 func finiteDifferences(_ point: [Double], _ function: ([Double]) -> Double) -> [Double] {
   let step = 1e-5

@@ -44,13 +44,19 @@ public struct Configuration: Equatable, Sendable {
     """
   }
 
+  /// Where a key was set, or the first key of a group.
+  func origin(of key: String) -> SettingOrigin? {
+    origins[key]
+      ?? origins.filter { $0.key.hasPrefix(key + ".") }.map(\.value).min { ($0.line ?? 0) < ($1.line ?? 0) }
+  }
+
   /// Runs `body`; an error whose message begins with a key gets the place where that key was set.
   func locatingErrors<Result>(_ body: () throws -> Result) throws -> Result {
     do {
       return try body()
     } catch let error as ChanterError where error.path == nil {
       let key = error.message.prefix { $0 != ":" }
-      guard let origin = origins[String(key)] else { throw error }
+      guard let origin = origin(of: String(key)) else { throw error }
       throw ChanterError(
         error.kind, (origin.path == nil ? "--set " : "") + error.message, path: origin.path, line: origin.line
       )
