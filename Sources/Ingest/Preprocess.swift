@@ -15,9 +15,18 @@ public func preprocess(
   try options.validate()
   let output = try PendingOutput(options.output)
   let pool = WorkerPool(threadCount: options.threads)
+  let given = options
+  let memory = try PreprocessMemory(options, options.schema.layout)
+  var arrangement: Arrangement?
+  var options = options
+  if Arrangement.isNeeded(given) {
+    let made = try Arrangement(
+      given, directory: output.directory, runBytes: memory.runBytes, pool: pool, progress)
+    options = given.reading(made)
+    arrangement = made
+  }
   let parser = try options.schema.parser(predicts: false)
   let layout = parser.layout
-  let memory = try PreprocessMemory(options, layout)
   let reading = try LogReading(options, parser, memory: memory, directory: output.directory, pool: pool)
   let free = try File.freeBytes(in: output.directory)
   guard reading.diskBytes <= free else {
@@ -27,8 +36,9 @@ public func preprocess(
       path: output.path)
   }
   try reading.run(progress)
+  arrangement?.remove()
   let ranges = SplitRanges(
-    reading.samplesByPart, holdout: options.holdout, valid: options.validShare)
+    arrangement?.samplesByPart ?? reading.samplesByPart, holdout: options.holdout, valid: options.validShare)
   let training = ranges.train.upperBound
   try reading.forget(from: training)
   let statistics = try DenseStatistics(reading.spool, training: training, of: options.schema)
@@ -83,7 +93,7 @@ public func preprocess(
   let segmentBytes = Split.allCases.flatMap { manifest.split($0).segments }.reduce(0) { $0 + $1.bytes }
   return PreprocessReport(
     manifest: manifest, holdoutValues: values.unseen + values.known, holdoutUnseen: values.unseen,
-    skipped: reading.skipped,
+    skipped: arrangement?.skipped ?? reading.skipped,
     bytes: try File(reading: "\(output.path)/\(VocabularyFile.fileName)").size() + segmentBytes)
 }
 

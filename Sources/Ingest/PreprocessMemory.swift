@@ -8,6 +8,8 @@ struct PreprocessMemory {
   /// The least for values that makes sense: a partition of the spilled ones gets a quarter of it.
   private static let leastValueBytes = 48 << 20
 
+  /// Text that is sorted at once.
+  let runBytes: Int
   /// Most entries of the bags of a batch.
   let bagEntries: Int
   /// For the values and their counts while the log is read.
@@ -28,6 +30,7 @@ struct PreprocessMemory {
     guard let memory = options.memory else {
       valueBytes = options.valueBytes ?? .max
       bagEntries = .max
+      runBytes = Arrangement.defaultRunBytes
       partitionBytes = .max
       rowsPerPartition = DatasetWriter.defaultRowsPerPartition
       return
@@ -49,6 +52,8 @@ struct PreprocessMemory {
     // takes at most a quarter, and a quarter is left for what an allocator cannot use.
     valueBytes = rest / 2
     partitionBytes = rest / 4
+    // Sorted before there are values.
+    runBytes = min(Arrangement.defaultRunBytes, rest / 4)
     rowsPerPartition = min(DatasetWriter.defaultRowsPerPartition, rest / 16)
   }
 }

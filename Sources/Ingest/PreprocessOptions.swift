@@ -45,6 +45,16 @@ public struct PreprocessOptions: Sendable {
   /// Training, then validation, then test.
   var allInputs: [String] { inputs + validInputs + testInputs }
 
+  /// The same, but for inputs that were arranged.
+  func reading(_ arrangement: Arrangement) -> PreprocessOptions {
+    var options = self
+    options.inputs = [arrangement.path]
+    options.validInputs = []
+    options.testInputs = []
+    options.schema = arrangement.schema
+    return options
+  }
+
   /// 0 for an input of `inputs`, 1 for one of `validInputs`, 2 for one of `testInputs`.
   func part(ofInput number: Int) -> Int {
     number < inputs.count ? 0 : number < inputs.count + validInputs.count ? 1 : 2
@@ -118,6 +128,8 @@ public struct SkippedLines: Sendable {
 /// Where `preprocess` is.
 public struct PreprocessProgress: Sendable {
   public enum Phase: String, Sendable {
+    /// Only where time or a column orders or splits, and for quantiles.
+    case arranging = "ordering lines"
     case reading = "reading"
     /// Only beyond a memory limit.
     case numbering = "numbering values on disk"

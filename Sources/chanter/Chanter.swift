@@ -20,8 +20,8 @@ struct Chanter: ParsableCommand {
       """,
     version: "0.1.0",
     subcommands: [
-      Generate.self, Preprocess.self, Plan.self, Train.self, Evaluate.self, Predict.self, Inspect.self,
-      Digest.self, Verify.self, Check.self, Copy.self, Export.self,
+      Generate.self, SchemaCommand.self, Preprocess.self, Plan.self, Train.self, Evaluate.self, Predict.self,
+      Inspect.self, Digest.self, Verify.self, Check.self, Copy.self, Export.self,
     ])
 
   static func main() {

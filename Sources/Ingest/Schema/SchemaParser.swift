@@ -20,6 +20,8 @@ final class SchemaParser: BlockParser, @unchecked Sendable {
   /// By column: what stands for no value.
   let markers: [[[UInt8]]]
   let buckets: BucketTable
+  /// The first line of the first input, if it is a header.
+  private(set) var header: [UInt8]?
   /// By input: the operation of each field of a line.
   private var fields: [Int: AlignedBuffer<ColumnOperation>] = [:]
 
@@ -83,16 +85,29 @@ final class SchemaParser: BlockParser, @unchecked Sendable {
     return block.count >= 3 && text[0] == 0xEF && text[1] == 0xBB && text[2] == 0xBF ? 3 : 0
   }
 
-  func begin(_ block: TextBlock, path: String) throws {
-    let header = try firstLine(block, path)
+  func begin(_ block: TextBlock, path: String) throws { try begin(block, path: path, sameOrder: false) }
+
+  /// - Parameter sameOrder: whether every input must have the columns in the order of the first.
+  func begin(_ block: TextBlock, path: String, sameOrder: Bool) throws {
+    let bytes = try firstLine(block, path)
+    let header = try splitter.fields(bytes, path: path)
+    if schema.hasHeader {
+      self.header = self.header ?? bytes
+      if sameOrder, try splitter.fields(self.header ?? [], path: path) != header {
+        throw ChanterError(
+          .badInput,
+          "the header differs from that of the first input; with order or split by time or column, or quantiles, they"
+            + " must be the same", path: path, line: 1)
+      }
+    }
     let order = try HeaderOrder(self, path: path).operations(header)
     let buffer = AlignedBuffer<ColumnOperation>(count: order.count)
     for (field, operation) in order.enumerated() { buffer.base[field] = operation }
     fields[block.input] = buffer
   }
 
-  /// The fields of the first line of an input, which is read anew if `block` is not its first.
-  private func firstLine(_ block: TextBlock, _ path: String) throws -> [String] {
+  /// The first line of an input, which is read anew if `block` is not its first.
+  private func firstLine(_ block: TextBlock, _ path: String) throws -> [UInt8] {
     var bytes: [UInt8]
     if block.isFirst {
       bytes = Array(block.text.prefix(min(block.count, LineReader.maximumLineBytes + 2)))
@@ -119,7 +134,7 @@ final class SchemaParser: BlockParser, @unchecked Sendable {
     guard bytes.count <= LineReader.maximumLineBytes else {
       throw ChanterError(.badInput, LineReader.tooLongMessage, path: path, line: 1)
     }
-    return try splitter.fields(bytes, path: path)
+    return bytes
   }
 }
 
