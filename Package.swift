@@ -72,7 +72,7 @@ let package = Package(
     .executableTarget(
       name: "ChanterBench",
       dependencies: [
-        "Primitives", "BatchStore", "TableStore", "Models", "COpenBLAS",
+        "Primitives", "BatchStore", "TableStore", "Models", "Training", "COpenBLAS",
         .product(name: "ArgumentParser", package: "swift-argument-parser"),
       ],
       swiftSettings: shared),

@@ -17,6 +17,11 @@ struct CommitSchedule {
   private var waiting: [Interval] = []
   private var lastCommit: Int
   private var commitsSinceCompaction = 0
+  /// Rows that entered the overlay in each of the last H steps, and their sum.
+  private var insertions: [Int]
+  private var windowInsertions = 0
+  /// The overlay is full: the step just planned is the last one before every batch so far is trained, committed and compacted.
+  private var isDrained = false
   /// The commit whose compaction was asked for and is not relied on yet.
   private var pendingCompaction: Int?
   /// Rows last changed at this step or before are in their blocks for every step planned from here on.
@@ -26,6 +31,7 @@ struct CommitSchedule {
     self.configuration = configuration
     dirty = DirtyRows(capacity: configuration.trains ? configuration.dirtyRowsCapacity : 0)
     lastCommit = firstStep - 1
+    insertions = Array(repeating: 0, count: configuration.lookahead)
     compactedThrough = firstStep - 1
   }
 
@@ -38,31 +44,53 @@ struct CommitSchedule {
   ///
   /// As late as possible, since waiting may stall: when the overlay needs the room, or when half the usual distance to
   /// the next compaction has passed.
-  mutating func forgets(at step: Int, overlayCount: Int) -> Int? {
-    guard let pending = pendingCompaction, step >= pending + configuration.lookahead else { return nil }
+  mutating func forgets(at step: Int, overlayFree: Int) -> Int? {
+    guard let pending = pendingCompaction, isDrained || step >= pending + configuration.lookahead else {
+      return nil
+    }
     let patience = max(
       configuration.lookahead, configuration.commitInterval * configuration.commitsPerCompaction / 2)
-    guard overlayCount > configuration.overlayLimit || step >= pending + patience else { return nil }
+    guard isDrained || overlayFree < configuration.maximumUniqueRows || step >= pending + patience else {
+      return nil
+    }
+    isDrained = false
     pendingCompaction = nil
     compactedThrough = pending
     return pending
   }
 
   /// Called after a step was planned: decides whether a commit and a compaction follow its batch.
-  mutating func endStep(_ step: Int, overlayCount: Int, _ plan: StepPlan) {
+  mutating func endStep(_ step: Int, overlay: borrowing OverlayPlan, _ plan: StepPlan) {
+    let lane = step % configuration.lookahead
+    windowInsertions += overlay.insertedCount - insertions[lane]
+    insertions[lane] = overlay.insertedCount
+
     let isFull = dirty.openCount + configuration.maximumUniqueRows > configuration.commitRows
     let isDue =
       (step + 1) % configuration.commitInterval == 0
       || configuration.boundaryInterval.map { (step + 1) % $0 == 0 } ?? false
-    // Half the limit, so that the compaction can run while training goes on.
-    let needsRoom = pendingCompaction == nil && overlayCount > configuration.overlayLimit / 2
-    guard isFull || isDue || needsRoom else { return }
+    // The commit is taken H steps from now, and a quarter of the overlay is for what leaves while its compaction runs.
+    let reserve = configuration.maximumUniqueRows + windowInsertions + configuration.overlayRows / 4
+    let needsRoom = pendingCompaction == nil && overlay.count > 0 && overlay.freeCount < reserve
+    isDrained = cannotGoOn(after: step, overlay)
+    guard isFull || isDue || needsRoom || isDrained else { return }
     commitsSinceCompaction += 1
     let compacts =
-      pendingCompaction == nil && (needsRoom || commitsSinceCompaction >= configuration.commitsPerCompaction)
+      isDrained
+      || pendingCompaction == nil
+        && (needsRoom || commitsSinceCompaction >= configuration.commitsPerCompaction)
     close(step, compacts: compacts)
     plan.commitsAfter = true
     plan.compactsAfter = compacts
+  }
+
+  /// Whether the next step, which may move out as many rows as the largest batch uses, would not find room for them even
+  /// if the overlay forgot what it may forget by then.
+  private func cannotGoOn(after step: Int, _ overlay: borrowing OverlayPlan) -> Bool {
+    let needed = configuration.maximumUniqueRows
+    if overlay.freeCount >= needed { return false }
+    guard let pending = pendingCompaction, step + 1 >= pending + configuration.lookahead else { return true }
+    return configuration.overlayRows - overlay.count(changedAfter: pending) < needed
   }
 
   private mutating func close(_ step: Int, compacts: Bool) {
@@ -80,7 +108,7 @@ struct CommitSchedule {
 
   func ready(afterStep step: Int, atEnd: Bool) -> Int? {
     guard let first = waiting.first else { return nil }
-    return atEnd || step >= first.step + configuration.lookahead - 1 ? first.step : nil
+    return atEnd || isDrained || step >= first.step + configuration.lookahead - 1 ? first.step : nil
   }
 
   mutating func takeFirst() -> Interval { waiting.removeFirst() }

@@ -1,15 +1,18 @@
 import Primitives
 
 /// The planner's view of the overlay: which evicted rows it holds, and the step of the last change of each.
-struct OverlayPlan {
+struct OverlayPlan: ~Copyable {
   private let keys: AlignedBuffer<RowKey>
   private let lastChanges: AlignedBuffer<UInt32>
   private let table: KeyTable
   private let free: AlignedBuffer<UInt32>
-  private var freeCount: Int
+  /// Slots that rows evicted at this step may take.
+  private(set) var freeCount: Int
   /// Slots given back during the current step: its evictions are carried out before its fetches read them.
   private let released: AlignedBuffer<UInt32>
   private var releasedCount = 0
+  /// Rows that came in during the current step.
+  private(set) var insertedCount = 0
 
   var count: Int { keys.count - freeCount - releasedCount }
 
@@ -34,6 +37,7 @@ struct OverlayPlan {
   mutating func insert(_ key: RowKey, lastChange: Int) -> Int? {
     guard freeCount > 0 else { return nil }
     freeCount -= 1
+    insertedCount += 1
     let slot = Int(free.base[freeCount])
     keys.base[slot] = key
     lastChanges.base[slot] = UInt32(lastChange)
@@ -49,12 +53,21 @@ struct OverlayPlan {
     releasedCount += 1
   }
 
+  /// Called before anything of a step.
+  mutating func beginStep() { insertedCount = 0 }
+
+  /// Called after everything of a step.
   mutating func endStep() {
     for index in 0..<releasedCount {
       free.base[freeCount] = released.base[index]
       freeCount += 1
     }
     releasedCount = 0
+  }
+
+  /// Rows whose last change is later than `step`. O(capacity).
+  func count(changedAfter step: Int) -> Int {
+    (0..<keys.count).count { lastChanges.base[$0] != Self.vacant && lastChange($0) > step }
   }
 
   /// Drops every row whose last change is not later than `step`: its block is as new. O(capacity).

@@ -81,7 +81,8 @@ public struct Planner: ~Copyable {
     nextStep += 1
     plan.reset(step: step, uniqueCount: batch.count)
     if configuration.trains {
-      if let committed = commits.forgets(at: step, overlayCount: overlay.count) {
+      overlay.beginStep()
+      if let committed = commits.forgets(at: step, overlayFree: overlay.freeCount) {
         overlay.forget(through: committed)
         plan.awaitsCompactionAfter = committed
       }
@@ -92,7 +93,7 @@ public struct Planner: ~Copyable {
     remember(step: step, plan)
     overlay.endStep()
     if configuration.trains {
-      commits.endStep(step, overlayCount: overlay.count, plan)
+      commits.endStep(step, overlay: overlay, plan)
     }
   }
 
@@ -204,7 +205,7 @@ public struct Planner: ~Copyable {
     var place = StepPlan.discarded
     if configuration.trains, lastChange > commits.compactedThrough {
       guard let free = overlay.insert(key, lastChange: lastChange) else {
-        // The commit schedule keeps room for every eviction until the next compaction; see `leastOverlayRows`.
+        // The commit schedule ends no step without room for all that the next one may evict.
         preconditionFailure("the overlay outgrew its bound")
       }
       place = UInt32(free)

@@ -16,7 +16,7 @@ public struct PlannerConfiguration: Equatable, Sendable {
   /// Slots of the cache. Must hold the distinct rows of any `lookahead` consecutive batches.
   public var cacheRows: Int
   /// Slots of the overlay, where evicted rows wait that are newer than their block. At least
-  /// `leastOverlayRows(lookahead:maximumUniqueRows:)`; 0 when nothing is trained.
+  /// `maximumUniqueRows`, better `leastOverlayRows(lookahead:maximumUniqueRows:)`; 0 when nothing is trained.
   public var overlayRows: Int
   /// Rows that one commit can hold. At least `maximumUniqueRows`; 0 when nothing is trained.
   public var commitRows: Int
@@ -58,17 +58,14 @@ public struct PlannerConfiguration: Equatable, Sendable {
     self.trustsFirstTouchBefore = trustsFirstTouchBefore
   }
 
-  /// The least overlay that cannot fill before a commit and its compaction empty it.
+  /// The least overlay that training goes on well with.
   ///
-  /// A compaction asked for after step b frees the overlay at step b + H at the earliest. Until then H steps evict,
-  /// and the step that asked may have overshot its threshold by one batch.
+  /// One batch's rows are the least that works at all: whenever the next step might not find room, the plan drains the
+  /// pipeline, which means that every batch planned is trained, committed and compacted before the next step is carried out. A
+  /// compaction asked for in time frees the overlay H steps later at the earliest; four batches' rows are what H steps evict
+  /// where a batch shares most of its rows with those before it.
   public static func leastOverlayRows(lookahead: Int, maximumUniqueRows: Int) -> Int {
-    (lookahead + 1) * maximumUniqueRows
-  }
-
-  /// Overlay rows above which waiting for the pending compaction is the only safe way on.
-  var overlayLimit: Int {
-    overlayRows - Self.leastOverlayRows(lookahead: lookahead, maximumUniqueRows: maximumUniqueRows)
+    min(lookahead + 1, 4) * maximumUniqueRows
   }
 
   /// Bytes that a planner of this configuration allocates.

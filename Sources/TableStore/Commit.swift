@@ -75,7 +75,7 @@ extension ModelStore {
 
 extension Cursor {
   /// Makes room for a value of `count` bytes after the last entry and returns it, to be filled before the next call.
-  fileprivate func append(
+  func append(
     _ number: UInt64, count: Int, _ attempt: @autoclosure () -> String, path: String
   ) throws -> UnsafeMutableRawBufferPointer {
     var number = number

@@ -1,6 +1,7 @@
+import BatchStore
 import Models
 import Primitives
-import TableStore
+package import TableStore
 
 /// A model opened to be trained: everything committed lies in its blocks, and `network` holds its dense parameters.
 struct ModelSession {
@@ -74,4 +75,17 @@ extension ModelStore {
     while !stop.isRequested, try !compaction.step() {}
     return compaction.bytesWritten
   }
+}
+
+/// Makes the model that training of a dataset would begin with, to be filled by other means than training.
+/// - Returns: its store, open for training, and the batches of an epoch.
+package func makeModel(
+  _ path: String, dataset: String, configuration: Configuration
+) throws -> (store: ModelStore, batches: Int) {
+  let dataset = try Dataset(opening: dataset)
+  let setup = try TrainingSetup(dataset: dataset, configuration: configuration)
+  let network = try setup.makeNetwork(workers: WorkerPool(threadCount: setup.threads))
+  let store = try setup.createModel(
+    at: path, header: ModelHeader(configuration: configuration, dataset: dataset), network: network)
+  return (store, dataset.manifest.train.batches)
 }

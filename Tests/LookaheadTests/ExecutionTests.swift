@@ -17,6 +17,8 @@ private struct PlainMachine {
   var largestOverlay = 0
   var commitCount = 0
   var compactionCount = 0
+  /// Steps that waited for everything before them.
+  var drainCount = 0
 
   init(_ trace: Trace, _ configuration: PlannerConfiguration) {
     self.trace = trace
@@ -105,8 +107,11 @@ private struct PlainMachine {
     take(atEnd: true, &planner)
 
     var executed = 0
+    var committed = -1
     func executeThrough(_ step: Int, _ machine: inout PlainMachine) {
       while executed <= min(step, plans.count - 1) {
+        // The pipeline is drained: this step waits for a commit that is still to come.
+        if let awaited = plans[executed].awaitsCompactionAfter, awaited > committed { return }
         machine.execute(plans[executed])
         executed += 1
       }
@@ -121,10 +126,12 @@ private struct PlainMachine {
         #expect(executed == freeze.executedStep + 1)
         machine.freeze(freeze, changed: changed)
         changed = []
+        committed = step
       }
       #expect((freezes[step] != nil) == (plans[step].commitsAfter || step == plans.count - 1))
     }
     #expect(changed.isEmpty)
+    machine.drainCount = plans.count { $0.awaitsCompactionAfter == $0.step - 1 }
     return machine
   }
 
@@ -133,13 +140,13 @@ private struct PlainMachine {
     for seed in 0..<3 as Range<UInt64> {
       let trace = Trace(seed: seed, batchCount: 90, epochs: 2, nextUsesAreRandom: seed == 1)
       let unique = trace.maximumUniqueRows
-      let least = PlannerConfiguration.leastOverlayRows(lookahead: lookahead, maximumUniqueRows: unique)
-      for (extraCache, extraOverlay, commitRows) in [
-        (0, 0, unique), (50, 200, 4 * unique), (1000, 5000, 9000),
+      let advised = PlannerConfiguration.leastOverlayRows(lookahead: lookahead, maximumUniqueRows: unique)
+      for (extraCache, overlayRows, commitRows) in [
+        (0, unique, unique), (0, advised, unique), (50, advised + 200, 4 * unique), (1000, 5000, 9000),
       ] {
         let configuration = PlannerConfiguration(
           lookahead: lookahead, policy: policy, cacheRows: trace.largestUnion(lookahead) + extraCache,
-          overlayRows: least + extraOverlay, commitRows: commitRows, commitInterval: 8,
+          overlayRows: overlayRows, commitRows: commitRows, commitInterval: 8,
           commitsPerCompaction: 3,
           maximumUniqueRows: unique, rowsPerBlock: 10, trustsFirstTouchBefore: 90)
         for eager in [false, true] {
@@ -147,6 +154,9 @@ private struct PlainMachine {
           #expect(machine.largestOverlay <= configuration.overlayRows)
           #expect(machine.commitCount >= trace.batches.count / 8)
           #expect(machine.compactionCount > 0)
+          // The least overlay drains the pipeline again and again, one with room for all never does.
+          if overlayRows == unique, lookahead > 1 { #expect(machine.drainCount > 10) }
+          if overlayRows == 5000 { #expect(lookahead == 1 || machine.drainCount == 0) }
         }
       }
     }

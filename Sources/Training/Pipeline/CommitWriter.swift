@@ -113,6 +113,16 @@ final class CommitWriter: Sendable {
     committed: @Sendable (FreezePlan) throws -> Void, compacted: @Sendable (Int) -> Void
   ) throws {
     var compaction: (run: Compaction, step: Int)?
+    func compact(_ current: (run: Compaction, step: Int)) throws {
+      guard try current.run.step() else { return }
+      compaction = nil
+      compacted(current.step)
+      monitor.update { state in
+        state.isCompacting = false
+        state.totals.compactions += 1
+        state.totals.bytesWritten += current.run.bytesWritten
+      }
+    }
     while true {
       let isCompacting = compaction != nil
       let work = monitor.wait { state -> Work? in
@@ -123,6 +133,10 @@ final class CommitWriter: Sendable {
       switch work {
       case .end: return
       case .commit(let job):
+        // Each compaction that was planned is carried out whole, so that it writes what the plan counts.
+        if case .rows(let freeze) = job, freeze.compacts {
+          while let current = compaction { try compact(current) }
+        }
         let written = try commit(job)
         if case .rows(let freeze) = job {
           if freeze.compacts {
@@ -142,14 +156,7 @@ final class CommitWriter: Sendable {
           state.totals.bytesWritten += written
         }
       case .compact:
-        guard let current = compaction, try current.run.step() else { continue }
-        compaction = nil
-        compacted(current.step)
-        monitor.update { state in
-          state.isCompacting = false
-          state.totals.compactions += 1
-          state.totals.bytesWritten += current.run.bytesWritten
-        }
+        if let current = compaction { try compact(current) }
       }
     }
   }
