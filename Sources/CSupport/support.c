@@ -94,3 +94,15 @@ void chanter_name_thread(const char *name) { prctl(PR_SET_NAME, name, 0, 0, 0); 
 
 // On Linux the priority of "process 0" is the calling thread's. Where even lowering it is forbidden, nothing is lost but speed.
 void chanter_lower_priority(void) { (void)setpriority(PRIO_PROCESS, 0, getpriority(PRIO_PROCESS, 0) + 5); }
+
+#ifdef __GLIBC__
+#include <malloc.h>
+
+// Setting one threshold also ends the allocator's own adjusting of the other, so large buffers stay apart.
+void chanter_keep_freed_memory(void) {
+  mallopt(M_TRIM_THRESHOLD, 1 << 30);
+  mallopt(M_ARENA_MAX, 1);
+}
+#else
+void chanter_keep_freed_memory(void) {}
+#endif

@@ -1,4 +1,5 @@
 import ArgumentParser
+import Primitives
 
 /// Workloads for tools/bench, which runs them beside other programs and the machine's own limits. One process each: a
 /// cold one starts with nothing in memory.
@@ -10,6 +11,11 @@ struct ChanterBench: ParsableCommand {
       Fill.self, Commit.self, Compact.self, Fetch.self, Trace.self, Populate.self, Step.self, Gemm.self,
       Decode.self, Ids.self,
     ])
+
+  static func main() {
+    Heap.keepFreedMemory()
+    main(nil)
+  }
 }
 
 struct ModelArguments: ParsableArguments {

@@ -25,6 +25,7 @@ struct Chanter: ParsableCommand {
     ])
 
   static func main() {
+    Heap.keepFreedMemory()
     do {
       try CPU.requireSupported()
     } catch {

@@ -31,6 +31,9 @@ static inline void chanter_pause(void) {
 #endif
 }
 
+/// Sets the allocator of glibc to keep what is freed, all in one arena; other allocators are left as they are.
+void chanter_keep_freed_memory(void);
+
 /// Asks the CPU to load the cache line at `address`; never faults.
 static inline void chanter_prefetch(const void *address) { __builtin_prefetch(address, 0, 3); }
 
