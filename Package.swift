@@ -97,7 +97,8 @@ let package = Package(
       ],
       swiftSettings: shared),
     .testTarget(
-      name: "CommandTests", dependencies: ["Primitives", "Metrics", "TestSupport", "chanter"],
+      name: "CommandTests",
+      dependencies: ["Primitives", "Metrics", "TestSupport", "chanter", "ChanterBench"],
       swiftSettings: shared),
     .testTarget(name: "LookaheadTests", dependencies: ["Primitives", "Lookahead"], swiftSettings: shared),
     .testTarget(

@@ -34,14 +34,20 @@ struct ClickTrace {
   ]
   static let denseCount = 13
   private static let frequentFrom = 16
+  /// Features with fewer values have as many in a log of any length.
+  private static let smallest = 20_000
 
   private let tables: [Table]
   private let random: CounterRandom
   /// Samples of the whole log.
   let samples: Int
 
-  /// - Parameter scale: length of the log and values of its large features, as a multiple of Kaggle's.
-  init(scale: Double, seed: UInt64) {
+  /// - Parameter rows: of all tables together, nearly: the values of the large features and the length of the log have the
+  ///   proportions of Kaggle's.
+  init(rows: Int, seed: UInt64) {
+    let small = Self.kaggleValues.reduce(0) { $0 + ($1 < Self.smallest ? $1 : 0) }
+    let large = Self.kaggleValues.reduce(0) { $0 + ($1 < Self.smallest ? 0 : $1) }
+    let scale = Double(rows - small) / Double(large)
     let log = Self.kaggleSamples * scale
     samples = Int(log)
     random = CounterRandom(seed: seed, stream: 11)
@@ -54,7 +60,7 @@ struct ClickTrace {
   var rows: Int { tables.reduce(0) { $0 + $1.rows } }
 
   private static func table(_ name: String, values: Double, scale: Double, samples: Double) -> Table {
-    if values < 20_000 {
+    if values < Double(smallest) {
       let exponent = 1.1
       return Table(
         name: name, frequentRows: Int(values), head: pow(values + 1, 1 - exponent), inverse: 1 - exponent,

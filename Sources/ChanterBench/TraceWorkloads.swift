@@ -11,22 +11,24 @@ struct Trace: ParsableCommand {
     abstract: "Write a dataset with a part of a log that is skewed as Criteo's.")
 
   @Argument(help: "Dataset directory to make.") var path: String
-  @Option(help: "Length of the whole log and number of its rare values, as a multiple of Criteo Kaggle's.")
-  var scale = 1.0
+  @Option(
+    help:
+      "Rows of all tables. Criteo Kaggle's by default; the large features and the length of the log follow.")
+  var rows = 33_762_629
   @Option(help: "Samples to write.") var samples = 2_000_000
   @Option(help: "Where they start in the log; by default they are its last ones.") var start: Int?
   @Option(help: "Samples of a batch.") var batchSize = 2048
   @Option(help: "Seed of all draws.") var seed: UInt64 = 1
 
   func validate() throws {
-    let trace = ClickTrace(scale: scale, seed: seed)
-    guard scale > 0, samples > 0, (start ?? 0) >= 0, (start ?? 0) + samples <= trace.samples else {
-      throw ValidationError("the log has \(trace.samples) samples")
+    let trace = ClickTrace(rows: rows, seed: seed)
+    guard rows >= 200_000, samples > 0, (start ?? 0) >= 0, (start ?? 0) + samples <= trace.samples else {
+      throw ValidationError("give at least 200,000 rows; their log has \(trace.samples) samples")
     }
   }
 
   func run() throws {
-    let trace = ClickTrace(scale: scale, seed: seed)
+    let trace = ClickTrace(rows: rows, seed: seed)
     let first = start ?? trace.samples - samples
     let output = try PendingOutput(path)
     let writer = try DatasetWriter(
@@ -40,7 +42,8 @@ struct Trace: ParsableCommand {
     }
     let manifest = try writer.finish()
     Report(
-      count: manifest.train.batches, bytes: trace.rows, seconds: (ContinuousClock.now - begin) / .seconds(1)
+      count: trace.rows, bytes: manifest.train.compressedBytes,
+      seconds: (ContinuousClock.now - begin) / .seconds(1)
     ).print()
   }
 }

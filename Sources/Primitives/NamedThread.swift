@@ -51,6 +51,15 @@ public final class NamedThread: Sendable {
     self.outcome = outcome
   }
 
+  /// Runs `body` with another name on the calling thread, which is called `usual` again afterwards.
+  public static func renamed<Result>(_ name: String, from usual: String, _ body: () throws -> Result) rethrows
+    -> Result
+  {
+    chanter_name_thread(name)
+    defer { chanter_name_thread(usual) }
+    return try body()
+  }
+
   /// Waits for the end of the thread and returns the error it ended with, if any. Call exactly once.
   public func join() -> (any Error)? {
     pthread_join(handle, nil)

@@ -28,6 +28,8 @@ public final class Compaction {
   /// are read.
   private static let groupBlocks = 1024
   private static let groupRows = 1 << 15
+  /// A step ends with a sync; fewer blocks would mean to wait for it most of the time.
+  fileprivate static let leastBlocks = 2048
 
   /// Bytes this object holds for a compaction of `commits` commits, without LMDB's dirty pages
   /// (`MemoryCosts.compactionBytes`).
@@ -150,13 +152,27 @@ extension ModelStore {
   /// A compaction of all commits up to `last` (all there are by default), or nil if they have no chunks.
   ///
   /// - Parameter maximumBlocks: most blocks of one step, at least 1; LMDB keeps a dirty page for each page of a block
-  ///   until the step's end (see `MemoryCosts`).
+  ///   until the step's end (see `MemoryCosts`). A step takes fewer where they were more than a 32nd of the stored blocks: pages
+  ///   that a transaction replaces are reused by the second one after it, so two steps are what the file grows by.
   public func makeCompaction(through last: UInt64? = nil, maximumBlocks: Int) throws -> Compaction? {
     // A reader that was killed meanwhile would keep every page that is replaced from here on.
     try environment.clearStaleReaders()
     let through = try last ?? readState().commit
-    let runs = try environment.read { try chunkRuns($0.handle, through: through) }
+    let (runs, stored) = try environment.read { transaction in
+      (try chunkRuns(transaction.handle, through: through), try storedBlocks(transaction.handle))
+    }
     if runs.isEmpty { return nil }
-    return Compaction(self, runs: runs, through: through, maximumBlocks: max(1, maximumBlocks))
+    let step = min(maximumBlocks, max(Compaction.leastBlocks, stored / 32))
+    return Compaction(self, runs: runs, through: through, maximumBlocks: max(1, step))
+  }
+
+  private func storedBlocks(_ transaction: OpaquePointer) throws -> Int {
+    var count = 0
+    for table in databases.tables {
+      var statistics = MDB_stat()
+      try check(mdb_stat(transaction, table, &statistics), "count the blocks", path: path)
+      count += statistics.ms_entries
+    }
+    return count
   }
 }

@@ -114,7 +114,7 @@ final class CommitWriter: Sendable {
   ) throws {
     var compaction: (run: Compaction, step: Int)?
     func compact(_ current: (run: Compaction, step: Int)) throws {
-      guard try current.run.step() else { return }
+      guard try NamedThread.renamed("compaction", from: "writer", { try current.run.step() }) else { return }
       compaction = nil
       compacted(current.step)
       monitor.update { state in
@@ -137,7 +137,7 @@ final class CommitWriter: Sendable {
         if case .rows(let freeze) = job, freeze.compacts {
           while let current = compaction { try compact(current) }
         }
-        let written = try commit(job)
+        let written = try NamedThread.renamed("commit", from: "writer") { try commit(job) }
         if case .rows(let freeze) = job {
           if freeze.compacts {
             if let next = try store.makeCompaction(maximumBlocks: compactionBlocks) {

@@ -178,7 +178,9 @@ final class PrefetchPipeline: Sendable {
       prefetcherClock.enter(.evict)
       cache.evict(plan, counting: &item.executed)
       prefetcherClock.enter(.read)
-      try cache.fetch(plan, from: source, counting: &item.executed)
+      try NamedThread.renamed("fetch", from: "prefetcher") {
+        try cache.fetch(plan, from: source, counting: &item.executed)
+      }
       progress.update { $0.executed = plan.step + 1 }
       prefetcherClock.enter(.plan)
       try ready.send(item)
