@@ -44,7 +44,7 @@ let package = Package(
     .target(
       name: "Ingest", dependencies: ["Primitives", "Metrics", "BatchStore", "CZlib", "CZstd", "Yams"],
       // The files of data/schemas.
-      resources: ["adult", "avazu", "criteo-kaggle", "criteo-terabyte"].map {
+      resources: ["adult", "avazu", "criteo-kaggle", "criteo-terabyte", "movielens-100k"].map {
         .embedInCode("Presets/\($0).yaml")
       },
       swiftSettings: shared),

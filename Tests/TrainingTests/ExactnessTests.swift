@@ -81,4 +81,24 @@ import Testing
       )
     }
   }
+
+  /// Schedule, validation and early stopping are held against the plain trainer, too.
+  @Test func verifyCoversTrainingControl() throws {
+    try withTemporaryDirectory { directory in
+      let path = directory.appendingPathComponent("data").path
+      try SmallDataset.write(to: path, batches: 10, batchSize: 32, validBatches: 3)
+      var configuration = SmallDataset.configuration(lookahead: 4)
+      configuration.control.validEvery = .batches(3)
+      configuration.control.patience = 2
+      configuration.control.schedule.kind = .plateau
+      configuration.control.schedule.warmupBatches = 2
+      configuration.control.positiveWeight = 2
+      let report = try VerificationRequest(datasetPath: path, configuration: configuration, batches: 30).run()
+      #expect(report.isExact && report.runs.allSatisfy { $0.digest == report.digest })
+      var constant = configuration
+      constant.control.schedule = LearningRateSchedule()
+      let other = try VerificationRequest(datasetPath: path, configuration: constant, batches: 30).run()
+      #expect(other.isExact && other.digest != report.digest)
+    }
+  }
 }

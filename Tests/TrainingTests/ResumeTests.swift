@@ -1,5 +1,7 @@
+import BatchStore
 import Foundation
 import Lookahead
+import Models
 import Primitives
 import TableStore
 import TestSupport
@@ -92,6 +94,27 @@ private struct Crash: Error {}
       }
       let harness = try Harness(path, SmallDataset.configuration())
       #expect(try Harness.digest(model) == harness.plainDigest(32))
+    }
+  }
+
+  /// A row that is no number any more: the next batch that reads it ends the run, and the last commit is whole.
+  @Test func aNumberThatIsNotFiniteStopsAtItsBatch() throws {
+    try withHarness(batches: 20, commitInterval: 4) { harness, path in
+      let error = #expect(throws: ChanterError.self) {
+        try harness.train(
+          path("model"), until: 20,
+          observer: { step in
+            guard step.step == 13 else { return }
+            for position in 0..<Int(step.batch.tableOffsets[1]) {
+              step.input.rows[Int(step.input.slots[position]) * step.input.rowFloats] = .nan
+            }
+          })
+      }
+      #expect(error?.description.contains("batch 15: table C1 is infinite or not a number") == true)
+      #expect(try Harness.cursor(path("model")) == 12)
+      #expect(try Harness.digest(path("model")) == harness.plainDigest(12))
+      try harness.train(path("model"), until: 20)
+      #expect(try Harness.digest(path("model")) == harness.plainDigest(20))
     }
   }
 }

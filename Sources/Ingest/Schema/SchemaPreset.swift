@@ -9,6 +9,7 @@ public struct SchemaPreset: Sendable {
     SchemaPreset("criteo-terabyte", PackageResources.criteo_terabyte_yaml),
     SchemaPreset("avazu", PackageResources.avazu_yaml),
     SchemaPreset("adult", PackageResources.adult_yaml),
+    SchemaPreset("movielens-100k", PackageResources.movielens_100k_yaml),
   ]
 
   private init(_ name: String, _ bytes: [UInt8]) {

@@ -22,6 +22,7 @@ public func copyModel(
   let snapshot = try Snapshot(store)
   let blocks = try snapshot.copy(to: pending.directory, progress: progress)
   try VocabularyLink.copy(from: path, to: pending.directory)
+  try MetricsLog.copy(from: path, to: pending.directory)
   let bytes = try File(reading: pending.file(ModelStore.dataFile)).size()
   try pending.publish()
   return CopyResult(state: snapshot.state, blocks: blocks, bytes: bytes)

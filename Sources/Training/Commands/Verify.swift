@@ -60,7 +60,7 @@ extension VerificationRequest {
       compared(result)
       runs.append(result)
     }
-    return VerificationReport(digest: plain.digest(cursor: batches), runs: runs)
+    return VerificationReport(digest: plain.digest(cursor: plain.cursor), runs: runs)
   }
 
   private struct Variant {
@@ -145,7 +145,7 @@ extension VerificationRequest {
     let snapshot = try Snapshot(store)
     let digest = try snapshot.digest()
     var difference = comparer.difference
-    if difference == nil, digest != plain.digest(cursor: batches) {
+    if difference == nil, digest != plain.digest(cursor: plain.cursor) {
       difference =
         try plain.firstDifference(from: snapshot).map { "the end, \($0)" } ?? "the end, dense parameters"
     }

@@ -40,6 +40,7 @@ public struct BestCopy {
     let groups = max(1, (memory - MemoryCosts.openStoreBytes) / bytesOfGroup)
     _ = try Snapshot(store).copy(to: partial, groupBlocks: groups * Self.leastGroup)
     try VocabularyLink.copy(from: modelPath, to: partial)
+    try MetricsLog.copy(from: modelPath, to: partial)
     let bytes = try File(reading: "\(partial)/\(ModelStore.dataFile)").size()
     try File.synchronizeDirectory(partial)
     try File.replace(target, with: partial)

@@ -74,6 +74,17 @@ final class MetricsLog {
     try file.synchronize()
   }
 
+  /// Gives a copy of the model at `modelPath` the validations so far, as they are.
+  static func copy(from modelPath: String, to directory: String) throws {
+    let source = "\(modelPath)/\(fileName)"
+    guard File.exists(source) else { return }
+    do {
+      try FileManager.default.copyItem(atPath: source, toPath: "\(directory)/\(fileName)")
+    } catch {
+      throw ChanterError(.io, "cannot copy the metrics: \(error.localizedDescription)", path: source)
+    }
+  }
+
   private struct Step: Decodable { let step: Int }
 
   /// Reads line by line, with a buffer for one.

@@ -17,6 +17,8 @@ final class InMemoryTrainer {
   /// First row of each table in `rows`.
   private let tableStarts: [Int]
   private let slots: AlignedBuffer<UInt32>
+  /// Batches trained when `run` has returned.
+  private(set) var cursor = 0
   /// One bit a row: changed since the last commit.
   private let changed: AlignedBuffer<UInt64>
 
@@ -72,6 +74,7 @@ final class InMemoryTrainer {
     meter: RunMeter, observer: StepObserver?
   ) throws {
     var totals = CommitWriter.Totals()
+    cursor = steps.lowerBound
     if controller.isDue(at: steps.lowerBound) {
       guard try validate(at: steps.lowerBound, store: store, stop: stop) else { return }
     }
@@ -91,7 +94,8 @@ final class InMemoryTrainer {
         changed.base[slot >> 6] |= 1 << UInt64(slot & 63)
       }
       meter.count(samples: batch.sampleCount, uniqueRows: batch.uniqueCount, loss: loss)
-      let isDue = controller.isDue(at: step + 1)
+      cursor = step + 1
+      let isDue = controller.isDue(at: cursor)
       var isLast = step + 1 == steps.upperBound || stop.isRequested
       if let store, isLast || isDue || (step + 1) % commitInterval == 0 {
         try meter.waitingForCommit {
