@@ -27,20 +27,21 @@ import Testing
   }
 
   /// Wide rows, so that even the larger budgets are spent; without optimisation only the least one.
-  @Test(arguments: Command.isOptimized ? [nil, 64, 192] : [nil])
-  func trainingStaysWithinItsBudget(mebibytes: Int?) throws {
+  @Test(arguments: Command.isOptimized ? [nil, 96, 192] : [nil], [false, true])
+  func trainingStaysWithinItsBudget(mebibytes: Int?, validates: Bool) throws {
     try withTemporaryDirectory { directory in
       func path(_ name: String) -> String { directory.appendingPathComponent(name).path }
       try Command.succeed(
         "generate", path("log"), "--samples", Command.isOptimized ? "6000" : "1500", "--rows",
         "1000000000")
-      try Command.succeed("preprocess", path("log"), "--out", path("data"), "--batch-size", "128")
+      try Command.succeed(
+        "preprocess", path("log"), "--out", path("data"), "--batch-size", "128", "--valid-share", "0.1")
       func arguments(_ memory: Int) -> [String] {
         [
           "train", path("data"), "--out", path("model"), "--config", Command.configuration("dlrm-small.yaml"),
           "--set",
           "dimension=512", "--set", "bottom=[64, 512]", "--memory", "\(memory)MiB",
-        ]
+        ] + (validates ? ["--valid-every", "5", "--keep-best"] : [])
       }
       let refused = try Command.Running(arguments(1)).wait()
       let named = try #require(refused.errors.firstMatch(of: /at least (\d+)MiB/))

@@ -28,6 +28,11 @@ public struct ValidationRecord: Codable, Equatable, Sendable {
     public let seconds: Double
     /// Seconds that this validation took.
     public let validationSeconds: Double
+
+    enum CodingKeys: String, CodingKey {
+      case seconds
+      case validationSeconds = "validation_seconds"
+    }
   }
 
   enum CodingKeys: String, CodingKey {
