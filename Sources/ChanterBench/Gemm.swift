@@ -11,14 +11,7 @@ struct Gemm: ParsableCommand {
 
   func run() throws {
     openblas_set_num_threads(1)
-    let tables = ShapeOptions.kaggleRows.count
-    let bottom = [ShapeOptions.denseCount] + (try shapes.sizes(shapes.bottom))
-    let interactions = try shapes.dimension() + (tables + 1) * tables / 2
-    let top = [interactions] + (try shapes.sizes(shapes.top))
-    let layers =
-      zip(bottom, bottom.dropFirst()).enumerated().map {
-        Product(inputs: $1.0, outputs: $1.1, needsInputGradient: $0 > 0)
-      } + zip(top, top.dropFirst()).map { Product(inputs: $0, outputs: $1, needsInputGradient: true) }
+    let layers = try shapes.products()
     let samples = max(1, shapes.batch / shapes.threads)
     let flops = layers.reduce(0) { $0 + $1.flopsPerSample }
     let workers = WorkerPool(threadCount: shapes.threads)
@@ -35,6 +28,29 @@ struct Gemm: ParsableCommand {
       }
       return counts.prefix().reduce(0, +) * samples
     }
+  }
+}
+
+extension ShapeOptions {
+  /// The linear layers of the model: of all but dlrm the hidden layers over vectors and dense features and the last one,
+  /// and the matrices of dcn_v2's three cross layers.
+  fileprivate func products() throws -> [Product] {
+    func chain(_ sizes: [Int], needsInputGradient: Bool) -> [Product] {
+      zip(sizes, sizes.dropFirst()).enumerated().map {
+        Product(inputs: $1.0, outputs: $1.1, needsInputGradient: $0 > 0 || needsInputGradient)
+      }
+    }
+    let tables = Self.kaggleRows.count
+    if model == "dlrm" {
+      let interactions = try dimension() + (tables + 1) * tables / 2
+      return chain([Self.denseCount] + (try sizes(bottom)), needsInputGradient: false)
+        + chain([interactions] + (try sizes(top)), needsInputGradient: true)
+    }
+    let input = try tables * dimension() + Self.denseCount
+    let cross = Array(
+      repeating: Product(inputs: input, outputs: input, needsInputGradient: true),
+      count: model == "dcn_v2" ? 3 : 0)
+    return cross + chain([input] + (try sizes(hidden)) + [1], needsInputGradient: true)
   }
 }
 

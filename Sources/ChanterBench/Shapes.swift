@@ -1,10 +1,14 @@
 import ArgumentParser
 
-/// The shapes of a DLRM with the tables of the Criteo-Kaggle log.
+/// The shapes of a model with the tables of the Criteo-Kaggle log.
 struct ShapeOptions: ParsableArguments {
   @Option(help: "Layers over the dense features, such as 512-256-64-16; the last one is the dimension.")
   var bottom = "512-256-64-16"
   @Option(help: "Layers over the interactions; the last one is 1.") var top = "512-256-1"
+  @Option(help: "The model, as a configuration names it.") var model = "dlrm"
+  @Option(
+    help: "Outputs of the hidden layers of other models than dlrm, whose --bottom only says the dimension.")
+  var hidden = "400-400-400"
   @Option(help: "Samples of a batch.") var batch = 2_048
   @Option(help: "Compute threads.") var threads = 2
 

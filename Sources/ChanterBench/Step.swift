@@ -6,8 +6,6 @@ import Primitives
 struct Step: ParsableCommand {
   static let configuration = CommandConfiguration(abstract: "Training steps in memory, without a store.")
   @OptionGroup var shapes: ShapeOptions
-  @Option(help: "The model, as a configuration names it.") var model = "dlrm"
-  @Option(help: "Outputs of the hidden layers of other models than dlrm.") var hidden = "400-400-400"
   @Flag(help: "Batch normalisation in the hidden layers.") var batchNorm = false
   @Option(help: "Dropout of the hidden layers.") var dropout: Float = 0
   @Option(
@@ -23,14 +21,15 @@ struct Step: ParsableCommand {
   func run() throws {
     let dimension = try shapes.dimension()
     let tableRows = ShapeOptions.kaggleRows.map { $0 > 10_000 ? max(1, Int(Double($0) * scale)) : $0 }
-    guard let denseRule = DenseOptimizer.Rule(rawValue: optimizer), let kind = ModelKind(rawValue: model)
-    else { throw ValidationError("no such model or optimizer: \(model), \(optimizer)") }
+    guard let denseRule = DenseOptimizer.Rule(rawValue: optimizer),
+      let kind = ModelKind(rawValue: shapes.model)
+    else { throw ValidationError("no such model or optimizer: \(shapes.model), \(optimizer)") }
     let rowRule = denseRule == .adagrad ? .rowwiseAdagrad : RowOptimizer.Rule(rawValue: optimizer) ?? .sgd
     let rate: Float = denseRule == .adam || denseRule == .adamw ? 0.001 : 0.01
     var network = NetworkConfiguration(kind)
     network.bottom = try shapes.sizes(shapes.bottom)
     network.top = try shapes.sizes(shapes.top)
-    network.hidden = try shapes.sizes(hidden)
+    network.hidden = try shapes.sizes(shapes.hidden)
     network.batchNorm = batchNorm
     network.dropout = dropout
     var specification = ModelSpecification(

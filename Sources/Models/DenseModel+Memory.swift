@@ -6,9 +6,14 @@ extension ModelSpecification {
   /// Throws `badInput`, naming the key, if no model can be made of this.
   public func validate() throws(ChanterError) { _ = try Network(self, limits: .none) }
 
-  /// Weights of the widest row, first-order weight included.
+  /// Weights of the widest row, first-order weight included; 1 for a model that uses no rows.
   public func rowDimension() throws(ChanterError) -> Int {
-    try Network(self, limits: .none).rowShape.dimension
+    max(1, try Network(self, limits: .none).rowShape.dimension)
+  }
+
+  /// Per table: floats of the vectors, which lie at the start of a row; 0 for a model without vectors.
+  public func vectorDimensions() throws(ChanterError) -> [Int] {
+    try Network(self, limits: .none).rowShape.vectors
   }
 
   /// Bytes that the buffers of a model take: parameters and state, lane gradients, row gradients, the sorted inverse

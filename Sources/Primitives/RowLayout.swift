@@ -21,9 +21,19 @@ public struct RowLayout: Codable, Equatable, Sendable {
   public let dimension: Int
   public let stateFloats: Int
   public let seed: UInt64
+  /// Per table: weights that start at random. Those behind them, such as first-order weights, start at zero.
+  public let randomWeights: [Int]
+  /// Bound of the random weights, or 0 for sqrt(1 / rows of the table).
+  public let initialScale: Float
 
-  public init(tables: [TableLayout], dimension: Int, stateFloats: Int, seed: UInt64) {
+  /// - Parameter randomWeights: all weights, if nil.
+  public init(
+    tables: [TableLayout], dimension: Int, stateFloats: Int, seed: UInt64, randomWeights: [Int]? = nil,
+    initialScale: Float = 0
+  ) {
     self.tables = tables
+    self.randomWeights = randomWeights ?? tables.map { _ in dimension }
+    self.initialScale = initialScale
     self.dimension = dimension
     self.stateFloats = stateFloats
     self.seed = seed
@@ -42,8 +52,8 @@ public struct RowLayout: Codable, Equatable, Sendable {
     if row == 0 { return }
     let stream = CounterRandom(seed: seed, stream: Self.initialRowStream)
     let random = CounterRandom(CounterRandom(stream, UInt64(table)), UInt64(row))
-    let scale = (1 / Float(max(1, tables[table].rows))).squareRoot()
-    for column in 0..<dimension {
+    let scale = initialScale > 0 ? initialScale : (1 / Float(max(1, tables[table].rows))).squareRoot()
+    for column in 0..<randomWeights[table] {
       // 24 bits are all that a Float in [0, 1) holds.
       let unit = Float(random.bits(UInt64(column)) >> 40) * 0x1p-24
       destination[column] = (2 * unit - 1) * scale

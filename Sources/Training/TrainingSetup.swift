@@ -35,7 +35,8 @@ struct TrainingSetup {
       negative: control.negativeWeight, positive: control.positiveWeight)
     self.threads = threads
     self.specification = specification
-    rowLayout = try RowLayout(specification, tables: manifest.tables)
+    rowLayout = try RowLayout(
+      specification, tables: manifest.tables, initialScale: configuration.model.initialScale)
     networkBytes = try specification.memoryBytes(limits: limits, threadCount: threads)
     denseRecordBytes = DenseRecord.byteCount(parameterBytes: try specification.parameterByteCount())
     guard manifest.train.batches > 0 else {
@@ -76,11 +77,12 @@ extension BatchLimits {
 
 extension RowLayout {
   /// The rows of a model.
-  init(_ specification: ModelSpecification, tables: [TableLayout]) throws {
+  init(_ specification: ModelSpecification, tables: [TableLayout], initialScale: Float) throws {
     let dimension = try specification.rowDimension()
     self.init(
       tables: tables, dimension: dimension,
-      stateFloats: specification.rowOptimizer.stateFloats(dimension: dimension), seed: specification.seed)
+      stateFloats: specification.rowOptimizer.stateFloats(dimension: dimension), seed: specification.seed,
+      randomWeights: try specification.vectorDimensions(), initialScale: initialScale)
   }
 
   /// Declared rows of all tables.

@@ -70,6 +70,18 @@ import Testing
     #expect(abs(row[0]) <= 0.1 && abs(row[1]) <= 0.1 && row[0] != row[1])
   }
 
+  @Test func firstOrderWeightsStartAtZeroAndAScaleBoundsTheOthers() {
+    let layout = RowLayout(
+      tables: [TableLayout(name: "a", rows: 100), TableLayout(name: "b", rows: 100)], dimension: 5,
+      stateFloats: 1, seed: 7, randomWeights: [4, 2], initialScale: 0.001)
+    let row = AlignedBuffer<Float>(count: 6)
+    for (table, count) in [4, 2].enumerated() {
+      layout.fillInitial(table: table, row: 5, into: row.base)
+      #expect(row.prefix().map { $0 != 0 } == (0..<6).map { $0 < count })
+      #expect(row.prefix().allSatisfy { abs($0) <= 0.001 })
+    }
+  }
+
   @Test func initialRowsAreUniform() {
     let layout = RowLayout(
       tables: [TableLayout(name: "a", rows: 4)], dimension: 16, stateFloats: 0, seed: 1)

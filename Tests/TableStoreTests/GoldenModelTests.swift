@@ -89,8 +89,9 @@ import Testing
       let header = try StoredValue(store, record: "header")
       #expect(header.isSealed(2, 0))
       #expect(header.short(8) == 4 && header.short(12) == 1 && header.long(16) == 7)
-      #expect(header.short(24) == 3 && header.short(28) == 500 && header.short(32) == 2)
-      #expect(Array(header.bytes[36..<38]) == Array("C1".utf8))
+      #expect(header.short(24) == 0 && header.short(28) == 3)
+      #expect(header.short(32) == 500 && header.short(36) == 4 && header.short(40) == 2)
+      #expect(Array(header.bytes[44..<46]) == Array("C1".utf8))
       #expect(Array(header.bytes.suffix(7)) == Array("{\"a\":1}".utf8))
     }
   }

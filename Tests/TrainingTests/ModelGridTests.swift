@@ -82,6 +82,22 @@ import Testing
     }
   }
 
+  @Test(arguments: ModelKind.allCases, [true, false])
+  func oneKindOfFeaturesIsExactToo(kind: ModelKind, hasDense: Bool) throws {
+    if hasDense, [.factorizationMachine, .deepFM].contains(kind) { return }
+    try withTemporaryDirectory { directory in
+      let path = directory.appendingPathComponent("data").path
+      try MixedDataset.write(
+        to: path, batches: 5, batchSize: 72, denseCount: hasDense ? 2 : 0, hasTables: !hasDense)
+      let configuration = try #require(Self.configurations.first { $0.model.network.kind == kind })
+      let harness = try Harness(path, configuration, commitInterval: 2)
+      let model = directory.appendingPathComponent("model").path
+      try harness.train(model, until: 3)
+      try harness.train(model, until: 8)
+      #expect(try Harness.digest(model) == harness.plainDigest(8))
+    }
+  }
+
   @Test func aRunThatDivergesStopsAtItsBatchAndKeepsTheLastCommit() throws {
     try withTemporaryDirectory { directory in
       let path = directory.appendingPathComponent("data").path
@@ -123,18 +139,22 @@ enum MixedDataset {
     TableLayout(name: "C1", rows: 20), TableLayout(name: "C2", rows: 300), TableLayout(name: "C3", rows: 50),
   ]
 
-  static func write(to path: String, batches: Int, batchSize: Int) throws {
-    var content = DatasetContent(
-      tables: tables,
-      features: [
+  static func write(
+    to path: String, batches: Int, batchSize: Int, denseCount: Int = 2, hasTables: Bool = true
+  ) throws {
+    let tables = hasTables ? tables : []
+    let features =
+      [
         FeatureLayout(name: "C1", table: 0), FeatureLayout(name: "C2", table: 1),
         FeatureLayout(name: "C2 before", table: 1, isBag: true),
         FeatureLayout(name: "C3", table: 2, isBag: true),
-      ], denseCount: 2)
+      ]
+    var content = DatasetContent(
+      tables: tables, features: hasTables ? features : [], denseCount: denseCount)
     content.hasWeights = true
     let writer = try DatasetWriter(to: PendingOutput(path), content: content, batchSize: batchSize)
     let shape = SampleShape(
-      tableCount: tables.count, features: content.features, denseCount: 2, hasWeights: true)
+      tableCount: tables.count, features: content.features, denseCount: denseCount, hasWeights: true)
     let random = CounterRandom(seed: 3, stream: 5)
     var counter: UInt64 = 0
     func draw(_ bound: UInt32) -> UInt32 {
@@ -145,12 +165,15 @@ enum MixedDataset {
       let samples = SampleBatch(shape: shape, capacity: batchSize)
       samples.sampleCount = index == batches - 1 ? batchSize / 2 : batchSize
       for sample in 0..<samples.sampleCount {
-        for feature in 0..<2 {
+        for feature in 0..<(hasTables ? 2 : 0) {
           samples.rows[feature * batchSize + sample] = draw(draw(3) == 0 ? tables[feature].rows : 8)
         }
-        samples.bags[0].set(sample, (0..<draw(4)).map { _ in draw(300) })
-        samples.bags[1].set(sample, (0..<draw(3)).map { _ in draw(50) })
-        for column in 0..<2 { samples.dense[sample * 2 + column] = Float(draw(1000)) / 500 - 1 }
+        for (bag, rows) in zip(samples.bags, [300, 50] as [UInt32]) {
+          bag.set(sample, (0..<draw(4)).map { _ in draw(rows) })
+        }
+        for column in 0..<denseCount {
+          samples.dense[sample * denseCount + column] = Float(draw(1000)) / 500 - 1
+        }
         samples.labels[sample] = Float(draw(4) / 3)
         samples.weights[sample] = Float(1 + draw(3)) / 2
       }

@@ -14,8 +14,10 @@ from . import common, split
 def arguments(parser):
     parser.add_argument("--bottom", default="512-256-64-16")
     parser.add_argument("--top", default="512-256-1")
+    parser.add_argument("--model", default="dlrm", help="as a configuration names it; lr and fm have no ceiling")
+    parser.add_argument("--hidden", default="400-400-400", help="hidden layers of other models than dlrm")
     parser.add_argument("--batch", default="128,2048,8192")
-    parser.add_argument("--optimizer", choices=["sgd", "adagrad"], default="sgd")
+    parser.add_argument("--optimizer", choices=["sgd", "adagrad", "adam", "adamw"], default="sgd")
     parser.add_argument("--scale", type=float, default=1.0, help="rows, as a share of the Criteo-Kaggle log's")
     parser.add_argument("--threads", type=int, default=os.cpu_count())
     parser.add_argument("--rounds", type=int, default=5)
@@ -25,7 +27,7 @@ def arguments(parser):
 
 
 def measure(binary, arguments, batch):
-    shapes = ["--bottom", arguments.bottom, "--top", arguments.top, "--batch", str(batch),
+    shapes = ["--model", arguments.model, "--hidden", arguments.hidden, "--bottom", arguments.bottom, "--top", arguments.top, "--batch", str(batch),
               "--threads", str(arguments.threads)]
     more = ["--optimizer", arguments.optimizer, "--scale", str(arguments.scale)]
     contestants = []
@@ -66,9 +68,9 @@ def run(arguments):
     binary = common.build("ChanterBench")
     facts = common.machine()
     results = [measure(binary, arguments, int(batch)) for batch in arguments.batch.split(",")]
-    result = {"benchmark": "step", **facts, "bottom": arguments.bottom, "top": arguments.top,
+    result = {"benchmark": "step", **facts, "model": arguments.model, "hidden": arguments.hidden, "bottom": arguments.bottom, "top": arguments.top,
               "optimizer": arguments.optimizer, "scale": arguments.scale, "threads": arguments.threads, "batches": results}
-    lines = [common.describe(facts), f"13-{arguments.bottom}, top {arguments.top}, {arguments.optimizer}, "
+    lines = [common.describe(facts), f"{arguments.model}, 13-{arguments.bottom}, top {arguments.top}, hidden {arguments.hidden}, {arguments.optimizer}, "
              f"{arguments.threads} threads, medians of windows of {arguments.seconds:g} s in turns"]
     for item in results:
         lines += ["", f"batch {item['batch']:,} ({item['windows']} windows each, {item['dropped']} dropped)"]

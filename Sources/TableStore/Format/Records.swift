@@ -83,9 +83,11 @@ enum HeaderRecord {
     append(UInt32(truncatingIfNeeded: layout.dimension))
     append(UInt32(truncatingIfNeeded: layout.stateFloats))
     append(layout.seed)
+    append(layout.initialScale.bitPattern)
     append(UInt32(truncatingIfNeeded: layout.tables.count))
-    for table in layout.tables {
+    for (table, weights) in zip(layout.tables, layout.randomWeights) {
       append(table.rows)
+      append(UInt32(truncatingIfNeeded: weights))
       append(table.name)
     }
     append(header)
@@ -112,15 +114,20 @@ enum HeaderRecord {
     let dimension = Int(try take(UInt32.self))
     let stateFloats = Int(try take(UInt32.self))
     let seed = try take(UInt64.self)
+    let initialScale = Float(bitPattern: try take(UInt32.self))
     let tableCount = Int(try take(UInt32.self))
     guard tableCount <= Environment.maximumTables else { throw Record.header.damaged(path) }
     var tables: [TableLayout] = []
+    var randomWeights: [Int] = []
     for _ in 0..<tableCount {
       let rows = try take(UInt32.self)
+      randomWeights.append(Int(try take(UInt32.self)))
       tables.append(TableLayout(name: try takeText(), rows: rows))
     }
     let header = try takeText()
-    let layout = RowLayout(tables: tables, dimension: dimension, stateFloats: stateFloats, seed: seed)
+    let layout = RowLayout(
+      tables: tables, dimension: dimension, stateFloats: stateFloats, seed: seed,
+      randomWeights: randomWeights, initialScale: initialScale)
     guard rest.isEmpty, layoutFault(layout) == nil else { throw Record.header.damaged(path) }
     return (layout, header)
   }
@@ -134,8 +141,14 @@ enum HeaderRecord {
       return "a row has 1 to \(floats) floats, optimizer state included, not \(layout.dimension) and"
         + " \(layout.stateFloats) of state; choose another dimension"
     }
-    if layout.tables.isEmpty || layout.tables.count > Environment.maximumTables {
-      return "a model has 1 to \(Environment.maximumTables) tables, not \(layout.tables.count)"
+    if layout.tables.count > Environment.maximumTables {
+      return "a model has at most \(Environment.maximumTables) tables, not \(layout.tables.count)"
+    }
+    if layout.randomWeights.count != layout.tables.count
+      || !layout.randomWeights.allSatisfy((0...layout.dimension).contains)
+      || !layout.initialScale.isFinite || layout.initialScale < 0
+    {
+      return "the initial values of the rows are not those that a model can have"
     }
     if Set(layout.tables.map(\.name)).count < layout.tables.count { return "two tables have the same name" }
     let longest = 400

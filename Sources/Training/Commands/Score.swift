@@ -31,7 +31,11 @@ public final class Scorer {
     header = try ModelHeader(store.header, path: modelPath)
     cursor = Int(snapshot.cursor)
     specification = try header.specification(tables: store.layout.tables)
-    guard try RowLayout(specification, tables: store.layout.tables) == store.layout else {
+    guard
+      try RowLayout(
+        specification, tables: store.layout.tables, initialScale: header.configuration.initialScale)
+        == store.layout
+    else {
       throw ChanterError(
         .corrupt, "the model's header does not fit its rows; restore it from a copy", path: modelPath)
     }

@@ -14,6 +14,9 @@ public struct ModelConfiguration: Codable, Equatable, Sendable {
   public var pooling = Pooling.mean
   public var rows = RowOptimizer(.rowwiseAdagrad, learningRate: 0.02)
   public var dense = DenseOptimizer(.adagrad, learningRate: 0.02)
+  /// Vectors start uniformly between minus and plus this; 0 for sqrt(1 / rows of the table). First-order weights start at
+  /// zero.
+  public var initialScale: Float = 0
   /// The largest global norm of a batch's gradients, rows included; 0 for no clipping.
   public var clipNorm: Float = 0
   /// Seeds initial rows and dense parameters, and dropout.
@@ -89,6 +92,7 @@ extension ModelConfiguration {
     result.append(("pooling", pooling.rawValue))
     for key in OptimizerKey.of(rows.rule) { result.append(("rows.\(key.rawValue)", key.value(rows))) }
     for key in OptimizerKey.of(dense.rule) { result.append(("dense.\(key.rawValue)", key.value(dense))) }
+    result.append(("initial_scale", String(initialScale)))
     result.append(("clip_norm", String(clipNorm)))
     result.append(("seed", String(seed)))
     return result

@@ -35,7 +35,7 @@ struct ModelKeys {
     let own = NetworkConfiguration.Key.allCases.filter(kind.keys.contains).map(\.rawValue)
     return ["model"] + own + (kind.keys.contains(.dimension) ? ["dimensions.TABLE"] : []) + ["pooling"]
       + OptimizerKey.of(rows).map { "rows.\($0.rawValue)" }
-      + OptimizerKey.of(dense).map { "dense.\($0.rawValue)" } + ["clip_norm", "seed"]
+      + OptimizerKey.of(dense).map { "dense.\($0.rawValue)" } + ["initial_scale", "clip_norm", "seed"]
   }
 
   /// Applies `setting`; false if it is not a model's key at all.
@@ -44,6 +44,7 @@ struct ModelKeys {
     switch (parts[0], parts.count) {
     case ("model", 1): break
     case ("pooling", 1): model.pooling = try setting.choice(Pooling.self)
+    case ("initial_scale", 1): model.initialScale = try setting.notNegative()
     case ("clip_norm", 1): model.clipNorm = try setting.notNegative()
     case ("seed", 1): model.seed = UInt64(try setting.integer(0...Int.max))
     case ("rows", 2):
