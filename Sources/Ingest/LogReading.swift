@@ -1,95 +1,114 @@
 import BatchStore
 import Primitives
 
-#if canImport(Glibc)
-  import Glibc
-#else
-  import Musl
-#endif
-
 /// Reads the inputs once: numbers their values and leaves the samples in a temporary file.
 ///
 /// Rounds of blocks: the blocks of a round are parsed side by side; then the tables are numbered side by side, each
-/// going through the blocks in order, so that a number does not depend on the threads.
+/// going through the blocks in order, so that a number does not depend on the threads. Now and then the spool gets a mark, from
+/// which a run that was killed goes on.
 final class LogReading {
   private static let blocksPerThread = 4
-
-  /// Temporary files and the result at their largest, of the text: 154 were measured on a generated log, and 192 where
-  /// every tenth use of a value was spilled.
-  private static let diskPercent = 200
-  /// Text of a packed log by its size on the disk: generated and real logs have 2 to 3.
-  private static let packedRatio = 3
+  /// Text between two marks: the first, and at most; each takes twice the one before.
+  private static let firstMarkBytes = 1 << 20
+  private static let mostMarkBytes = 256 << 20
 
   /// Memory of reading without the values: blocks, chunks that are filled and packed, and the readers of the spool.
-  static func bytes(_ layout: InputLayout, threads: Int, batchSize: Int) -> Int {
+  static func bytes(_ layout: InputLayout, threads: Int, batchSize: Int, hashRows: Int?) -> Int {
     let blocks = blocksPerThread * threads
     let sampleBytes = SampleBatch.bytes(shape: layout.shape, capacity: 1)
-    let chunks = (blocks * layout.samplesPerBlock / batchSize + 2) * batchSize
+    let chunks = blocks * layout.samplesPerBlock + 2 * batchSize
+    let hashed =
+      hashRows == nil
+      ? 0
+      : layout.tableCount
+        * HashedColumn.bytes(values: max(layout.samplesPerBlock, layout.bagEntriesPerBlock))
     // The bags of all chunks have no more entries than the blocks that they come from.
-    return 2 * blocks * TextBlock.memory(layout) + 4 * chunks * sampleBytes
-      + 8 * threads * batchSize * sampleBytes + 4 * 12 * blocks * layout.bagEntriesPerBlock
+    return 2 * blocks * TextBlock.memory(layout) + hashed + 3 * chunks * sampleBytes
+      + 4 * threads * batchSize * sampleBytes + 4 * 12 * blocks * layout.bagEntriesPerBlock
   }
 
   let spool: SampleSpool
-  let counters: [ValueCounter]
+  let tables: [TableValues]
   private(set) var skipped = SkippedLines()
   /// Samples by the part that their input belongs to: training, validation, test.
   private(set) var samplesByPart = [0, 0, 0]
   /// All inputs in order.
   private let inputs: [String]
-  /// Values beyond the memory limit, if there are any.
-  private(set) var spilled: SpilledValues?
+  /// Holds the uses of values beyond the memory limit, if there are any.
+  private var spilledFile: StreamFile?
   private let memory: PreprocessMemory
-  private let directory: String
+  private let work: PreprocessWork
   private let options: PreprocessOptions
   private let pool: WorkerPool
   private var parser: any BlockParser
   private var layout: InputLayout { parser.layout }
-  /// Bytes of all inputs, 0 if one has no size.
-  private let totalBytes: Int
-  /// Disk that temporary files and the result will take, about; inputs without a size are not in it.
-  private(set) var diskBytes = 0
-  /// Lines so far of the input that is read.
+  /// The input that is read, how far, and its lines so far.
+  private var input = 0
+  private var offset = 0
   private var lines = 0
+  private var isComplete = false
   private var chunks: [SampleBatch] = []
   private var fullChunks = 0
   /// Samples so far, those of the chunk that is being filled included.
   private var collected = 0
 
-  /// - Parameter directory: where the temporary file lies.
+  /// Continues what `work` has, if anything.
   init(
-    _ options: PreprocessOptions, _ parser: any BlockParser, memory: PreprocessMemory, directory: String,
-    pool: WorkerPool
+    _ options: PreprocessOptions, _ parser: any BlockParser, memory: PreprocessMemory, work: PreprocessWork,
+    parent: ParentVocabulary?, pool: WorkerPool
   ) throws {
     self.parser = parser
     inputs = options.allInputs
     self.memory = memory
-    self.directory = directory
+    self.work = work
     self.options = options
     self.pool = pool
-    counters = parser.layout.tableNames.map { _ in ValueCounter() }
-    spool = try SampleSpool(
-      directory: directory, shape: parser.layout.shape, chunkSamples: options.batchSize)
-    var bytes = 0
-    // A missing file is told now, not after the first has been read.
-    var isComplete = true
-    for name in inputs {
-      guard name != "-", let size = File.regularSize(name) else {
-        if name != "-", !File.exists(name) { _ = try File(reading: name) }
-        isComplete = false
-        continue
-      }
-      bytes += size
-      diskBytes += size * Self.diskPercent / 100 * (try TextInput(name).isPacked ? Self.packedRatio : 1)
+    let tables = parser.layout.tableNames.enumerated().map {
+      TableValues($1, number: $0, hashRows: options.hashRows)
     }
-    totalBytes = isComplete ? bytes : 0
+    self.tables = tables
+    let path = work.file(.samples)
+    let known = try parent?.load(into: tables, bytes: memory.valueBytes)
+    if let recovered = try SampleSpool.recover(
+      path, shape: parser.layout.shape, chunkSamples: options.batchSize,
+      value: { table, value in tables[table].restore(value) })
+    {
+      spool = recovered.spool
+      let mark = try ReadingMark(recovered.mark)
+      input = mark.input
+      offset = mark.offset
+      lines = mark.lines
+      isComplete = mark.isComplete
+      skipped = mark.skipped
+      samplesByPart = mark.samplesByPart
+      collected = spool.sampleCount + recovered.rest.sampleCount
+      chunks = [recovered.rest]
+      // Once the spilled values are numbered, their uses are gone.
+      if let states = mark.spilled, File.exists(work.file(.spilled)) {
+        try continueSpilling(states, bytes: mark.spilledBytes)
+      }
+      try recount(recovered.rest)
+    } else {
+      spool = try SampleSpool(path, shape: parser.layout.shape, chunkSamples: options.batchSize)
+      if let known, !known.isComplete {
+        let file = try spill()
+        try known.defineRest(in: tables)
+        spilledFile = file
+      }
+    }
   }
 
   func run(_ progress: (PreprocessProgress) throws -> Void) throws {
+    if isComplete { return }
     let roundSize = Self.blocksPerThread * pool.threadCount
-    let reader = try TextReader(inputs, layout: layout, blocks: 2 * roundSize)
+    let totalBytes = work.inputBytes ?? 0
+    if offset > 0 { try beginAgain() }
+    let reader = try TextReader(
+      inputs, layout: layout, blocks: 2 * roundSize, windowBytes: memory.windowBytes, from: (input, offset))
     defer { reader.stop() }
     var round: [TextBlock] = []
+    var markBytes = Self.firstMarkBytes
+    var unmarked = 0
     while true {
       round.removeAll(keepingCapacity: true)
       while round.count < roundSize, let block = try reader.next() {
@@ -99,25 +118,21 @@ final class LogReading {
       guard let last = round.last else { break }
       pool.run(round.count) { task, _ in parser.parse(round[task]) }
       for block in round { try check(block) }
-      if spilled == nil, !hasRoom(for: round) {
-        spilled = try SpilledValues(
-          directory: directory, tableCount: layout.tableCount, memory: memory.partitionBytes)
-      }
-      pool.run(counters.count) { table, _ in
-        for block in round {
-          counters[table].add(block.column(table), addingNew: spilled == nil, rows: block.rows(table))
-          block.scatter(table)
-        }
-      }
+      if spilledFile == nil, !hasRoom(for: round) { spilledFile = try spill() }
+      try number(round)
       for block in round {
-        try spilled?.add(block, firstSample: collected)
         samplesByPart[options.part(ofInput: block.input)] += block.samples.sampleCount
         collect(block.samples)
       }
       try store(fullChunks)
-      let done = spool.sampleCount
-      let estimate = totalBytes == 0 ? 0 : Double(done) * Double(totalBytes) / Double(max(1, last.readBytes))
-      try progress(PreprocessProgress(phase: .reading, done: done, total: max(done, Int(estimate))))
+      unmarked += round.reduce(0) { $0 + $1.count }
+      if unmarked >= markBytes, try mark(at: last) {
+        unmarked = 0
+        markBytes = min(2 * markBytes, Self.mostMarkBytes)
+      }
+      let estimate =
+        totalBytes == 0 ? 0 : Int(Double(collected) * Double(totalBytes) / Double(max(1, last.readBytes)))
+      try progress(PreprocessProgress(phase: .reading, done: collected, total: max(collected, estimate)))
       for block in round { try reader.giveBack(block) }
     }
     try store(chunks.count { $0.sampleCount > 0 })
@@ -129,47 +144,115 @@ final class LogReading {
       throw ChanterError(
         .badInput, "there is no training sample; give a log with at least one", path: inputs[0])
     }
+    isComplete = true
+    try mark()
   }
 
   /// Whether the values stay within their share of the memory even if all of these are new.
   private func hasRoom(for round: [TextBlock]) -> Bool {
-    var needed = 0
-    for (table, counter) in counters.enumerated() {
-      let columns = round.map { $0.column(table) }
-      needed += counter.bytes(
-        adding: columns.reduce(0) { $0 + $1.count }, ofBytes: columns.reduce(0) { $0 + $1.valueBytes })
-    }
-    return needed <= memory.valueBytes
+    tables.reduce(0) { $0 + $1.bytes(adding: round) } <= memory.valueBytes
   }
 
-  /// Takes back what the samples from `first` on added to the counts: they are held out.
-  func forget(from first: Int) throws {
-    let size = spool.chunkSamples
-    let targets = (0..<2 * pool.threadCount).map { _ in
-      SampleBatch(shape: layout.shape, capacity: size)
+  /// Shows the parser how the input begins in the middle of which reading goes on.
+  private func beginAgain() throws {
+    let reader = try TextReader([inputs[input]], layout: layout, blocks: 1)
+    defer { reader.stop() }
+    if let block = try reader.next() { try parser.begin(block, path: inputs[input]) }
+  }
+
+  /// From now on new values go to the disk.
+  private func spill() throws -> StreamFile {
+    let file = try StreamFile(work.file(.spilled))
+    for (number, table) in tables.enumerated() { table.spilled = SpilledTable(file, table: number) }
+    return file
+  }
+
+  private func continueSpilling(_ states: [SpilledTable.State], bytes: Int) throws {
+    let file = try StreamFile(work.file(.spilled), keeping: bytes)
+    let streams = try file.streams(SpilledTable.streams * tables.count)
+    for (number, table) in tables.enumerated() {
+      table.spilled = SpilledTable(file, table: number, continuing: states[number], streams: streams)
     }
+    spilledFile = file
+  }
+
+  private func number(_ round: [TextBlock]) throws {
+    let failures = Failures(tables.count)
+    pool.run(tables.count) { table, _ in
+      failures.catching(table) {
+        var first = collected
+        for block in round {
+          try tables[table].add(block, firstSample: first)
+          first += block.samples.sampleCount
+        }
+      }
+    }
+    try failures.rethrow()
+  }
+
+  /// Marks the end of `block`.
+  /// - Returns: false where reading cannot begin.
+  private func mark(at block: TextBlock) throws -> Bool {
+    guard let end = block.endOffset else { return false }
+    (input, offset) = block.isLast ? (block.input + 1, 0) : (block.input, end)
+    try mark()
+    return true
+  }
+
+  private func mark() throws {
+    var mark = ReadingMark()
+    mark.isComplete = isComplete
+    mark.input = input
+    mark.offset = offset
+    mark.lines = lines
+    mark.skipped = skipped
+    mark.samplesByPart = samplesByPart
+    if let spilledFile {
+      mark.spilled = try tables.compactMap { try $0.spilled?.save() }
+      mark.spilledBytes = spilledFile.bytes
+    }
+    for table in tables { try table.note(in: spool) }
+    if let rest = chunks.first, rest.sampleCount > 0 { try spool.note(rest) }
+    try spool.mark(mark.encoded())
+  }
+
+  /// Counts the uses of the values in memory that lie in the spool of a run that was interrupted.
+  private func recount(_ rest: SampleBatch) throws {
+    try forEachSample(from: 0) { table, samples in
+      samples.forEachEntry(of: layout.featuresByTable[table], in: 0..<samples.sampleCount) {
+        tables[table].counter.count($0.pointee)
+      }
+    }
+    for (table, features) in layout.featuresByTable.enumerated() {
+      rest.forEachEntry(of: features, in: 0..<rest.sampleCount) { tables[table].counter.count($0.pointee) }
+    }
+  }
+
+  /// Moves the uses of the samples from `first` on out of training: they are held out.
+  func hold(from first: Int) throws {
+    try forEachSample(from: first) { table, samples in
+      samples.forEachEntry(of: layout.featuresByTable[table], in: 0..<samples.sampleCount) {
+        tables[table].counter.hold($0.pointee)
+      }
+    }
+  }
+
+  /// Calls `body` for each table with the stored samples from `first` on, piece by piece, tables side by side.
+  private func forEachSample(from first: Int, _ body: (_ table: Int, _ samples: SampleBatch) -> Void) throws {
+    let size = spool.chunkSamples
+    let targets = (0..<2 * pool.threadCount).map { _ in SampleBatch(shape: layout.shape, capacity: size) }
     let readers = try (0..<pool.threadCount).map { _ in try SampleSpoolReader(spool) }
     for start in stride(from: first, to: spool.sampleCount, by: size * targets.count) {
       let count = min(targets.count, (spool.sampleCount - start + size - 1) / size)
-      var failures = [(any Error)?](repeating: nil, count: count)
-      failures.withUnsafeMutableBufferPointer { failures in
-        pool.run(count) { task, worker in
-          let from = start + task * size
-          do {
-            try readers[worker].read(from..<min(from + size, spool.sampleCount), into: targets[task])
-          } catch {
-            failures[task] = error
-          }
+      let failures = Failures(count)
+      pool.run(count) { task, worker in
+        let from = start + task * size
+        failures.catching(task) {
+          try readers[worker].read(from..<min(from + size, spool.sampleCount), into: targets[task])
         }
       }
-      for case let failure? in failures { throw failure }
-      pool.run(counters.count) { table, _ in
-        for samples in targets[..<count] {
-          samples.forEachEntry(of: layout.featuresByTable[table], in: 0..<samples.sampleCount) {
-            counters[table].remove($0.pointee)
-          }
-        }
-      }
+      try failures.rethrow()
+      pool.run(tables.count) { table, _ in for samples in targets[..<count] { body(table, samples) } }
     }
   }
 

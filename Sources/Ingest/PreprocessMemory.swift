@@ -5,8 +5,8 @@ import Primitives
 struct PreprocessMemory {
   /// The program, its libraries and stacks, and what an allocator leaves unused.
   private static let programBytes = 40 << 20
-  /// The least for values that makes sense: a partition of the spilled ones gets a quarter of it.
-  private static let leastValueBytes = 48 << 20
+  /// The least for values that makes sense.
+  private static let leastValueBytes = 24 << 20
 
   /// Text that is sorted at once.
   let runBytes: Int
@@ -14,10 +14,14 @@ struct PreprocessMemory {
   let bagEntries: Int
   /// For the values and their counts while the log is read.
   let valueBytes: Int
-  /// For the values of one spilled partition.
+  /// For the values of one spilled partition, of which every thread counts one at a time.
   let partitionBytes: Int
   /// Rows whose next uses are found at once.
   let rowsPerPartition: Int
+  /// Threads that there is memory for.
+  let threads: Int
+  /// The most memory that a compressed input may ask for to be unpacked.
+  let windowBytes: Int
 
   /// Entries of a sample's bag that there is room for on average, where the schema sets no bound.
   private static let usualBagLength = 64
@@ -31,29 +35,45 @@ struct PreprocessMemory {
       valueBytes = options.valueBytes ?? .max
       bagEntries = .max
       runBytes = Arrangement.defaultRunBytes
-      partitionBytes = .max
+      partitionBytes = options.partitionBytes ?? .max
       rowsPerPartition = DatasetWriter.defaultRowsPerPartition
+      threads = options.threads
+      windowBytes = ZstdDecoder.largestWindow
       return
     }
-    bagEntries = layout.shape.bagCount == 0 ? 0 : Self.bagEntries(layout, options.batchSize)
-    let fixed =
-      Self.programBytes + LogReading.bytes(layout, threads: options.threads, batchSize: options.batchSize)
-      + SpilledValues.fixedBytes
-      + DatasetWriter.bytes(
-        shape: layout.shape, batchSize: options.batchSize, bagEntries: bagEntries, threads: options.threads)
-    let rest = memory - fixed
+    let shape = layout.shape
+    let bagEntries = shape.bagCount == 0 ? 0 : Self.bagEntries(layout, options.batchSize)
+    self.bagEntries = bagEntries
+    func fixed(_ threads: Int) -> Int {
+      let reading = LogReading.bytes(
+        layout, threads: threads, batchSize: options.batchSize, hashRows: options.hashRows)
+      let spilling = shape.tableCount * SpilledTable.writingBytes
+      let encoding =
+        DatasetWriter.bytes(
+          shape: shape, batchSize: options.batchSize, bagEntries: bagEntries, threads: threads)
+        + threads * options.batchSize * SampleBatch.bytes(shape: shape, capacity: 1)
+        + shape.tableCount * StreamReader.bytes
+      // Reading has ended when encoding begins.
+      return Self.programBytes + max(reading + spilling, encoding)
+    }
+    // More threads than the memory serves help nobody.
+    var threads = options.threads
+    while threads > 1, fixed(threads) + Self.leastValueBytes > memory { threads -= 1 }
+    let rest = memory - fixed(threads)
     guard rest >= Self.leastValueBytes else {
       throw ChanterError(
         .budget,
-        "--memory is \(ByteSize.format(memory)); at least \(ByteSize.format(fixed + Self.leastValueBytes)) is needed with \(options.threads) threads and batches of \(options.batchSize)"
+        "--memory is \(ByteSize.format(memory)); at least \(ByteSize.ceilingMebibytes(fixed(1) + Self.leastValueBytes)) is needed with batches of \(options.batchSize)"
       )
     }
-    // Order and rows of the values in memory, a partition, and the next uses are never there at the same time; each
-    // takes at most a quarter, and a quarter is left for what an allocator cannot use.
-    valueBytes = rest / 2
-    partitionBytes = rest / 4
+    self.threads = threads
+    // Order and rows of the values in memory, partitions, and the next uses are never there at the same time; each
+    // takes at most a quarter.
+    valueBytes = options.valueBytes ?? rest / 2
+    partitionBytes = options.partitionBytes ?? rest / 4 / threads
     // Sorted before there are values.
     runBytes = min(Arrangement.defaultRunBytes, rest / 4)
     rowsPerPartition = min(DatasetWriter.defaultRowsPerPartition, rest / 16)
+    windowBytes = rest / 4
   }
 }

@@ -25,11 +25,19 @@ public struct PreprocessOptions: Sendable {
   public var densePrecision = DensePrecision.fp32
   /// A value seen fewer times in training than this shares row 0 with the unseen ones; at least 1.
   public var minimumCount = 1
+  /// Most rows of a table, the two reserved ones included, at least 3: beyond it the rarest values share row 0 with the unseen
+  /// ones, of equal ones those that appeared last; nil for no limit.
+  public var maximumRows: Int?
+  /// How many buckets values are hashed to in place of a vocabulary, 1 to 2^32 - 3; nil for exact values. Only the buckets that
+  /// training uses get rows.
+  public var hashRows: Int?
   /// Most memory of the process in bytes; nil for none. What does not fit goes through temporary files beside the output,
   /// and the result stays the same.
   public var memory: Int?
   /// Memory for the values while reading instead of their share of `memory`, so that tests spill with few values.
   var valueBytes: Int?
+  /// Memory for the values of a spilled partition, likewise.
+  var partitionBytes: Int?
   /// What happens at a bad line.
   public var badLines = BadLines.stop
   /// Threads that parse, number and encode; the result does not depend on it. One more reads.
@@ -88,6 +96,14 @@ public struct PreprocessOptions: Sendable {
       try require(limit >= 0, "the most bad lines are \(limit); it must be at least 0")
     }
     try require(minimumCount >= 1, "the minimum count is \(minimumCount); it must be at least 1")
+    if let maximumRows {
+      try require(maximumRows >= 3, "the most rows of a table are \(maximumRows); they must be at least 3")
+    }
+    if let hashRows {
+      try require(
+        (1...Int(UInt32.max) - 2).contains(hashRows),
+        "values are to be hashed to \(hashRows) buckets; it must be 1 to \(Int(UInt32.max) - 2)")
+    }
   }
 }
 
@@ -100,15 +116,23 @@ public enum BadLines: Equatable, Sendable {
 }
 
 /// The lines that were left out.
-public struct SkippedLines: Sendable {
+public struct SkippedLines: Codable, Sendable {
   /// How many messages are kept.
   public static let shown = 10
 
   public private(set) var count = 0
   /// By `LineReason.rawValue`.
   private var counts = [Int](repeating: 0, count: LineReason.allCases.count)
+  private struct Line: Codable {
+    var path: String
+    var line: Int
+    var message: String
+  }
+  private var firstLines: [Line] = []
   /// The first ten, with path and line.
-  public private(set) var first: [ChanterError] = []
+  public var first: [ChanterError] {
+    firstLines.map { ChanterError(.badInput, $0.message, path: $0.path, line: $0.line) }
+  }
 
   public init() {}
 
@@ -121,7 +145,9 @@ public struct SkippedLines: Sendable {
       counts[reason] += count
       self.count += count
     }
-    first += problems.errors(path: path, after: lines).prefix(Self.shown - first.count)
+    firstLines += problems.errors(path: path, after: lines).prefix(Self.shown - firstLines.count).map {
+      Line(path: path, line: $0.line ?? 0, message: $0.message)
+    }
   }
 }
 
@@ -132,7 +158,9 @@ public struct PreprocessProgress: Sendable {
     case arranging = "ordering lines"
     case reading = "reading"
     /// Only beyond a memory limit.
-    case numbering = "numbering values on disk"
+    case counting = "counting values on disk"
+    case numbering = "numbering values"
+    case resolving = "giving values on disk their rows"
     case encoding = "encoding"
     case nextUses = "writing batches"
   }
@@ -152,6 +180,8 @@ public struct PreprocessReport: Sendable {
   public let holdoutUnseen: Int
   /// Lines that were left out because they break the format.
   public let skipped: SkippedLines
+  /// What each minimum count would have kept; a limit of rows is not looked at.
+  public let thresholds: ThresholdCounts
   /// Bytes of the vocabulary and of all segments.
   public let bytes: Int
 

@@ -1,4 +1,5 @@
 import BatchStore
+import Primitives
 
 /// How often each value of one table occurs, and in which order they appeared first.
 final class ValueCounter {
@@ -6,72 +7,101 @@ final class ValueCounter {
   static let frequentCount: UInt32 = 16
 
   private let values = ValueTable()
-  private var counts: [UInt32] = []
+  private var counts: [ValueCount] = []
+  /// The first values have rows already, those that follow the two reserved ones.
+  private(set) var known = 0
 
   /// Numbers and counts a column. The row of a value is its number in order of first appearance, from 2 on; an empty
   /// value has row 1 and is not counted.
   /// - Parameter addingNew: whether a new value gets a number; else its row is 0 and it is not counted.
   func add(_ column: ValueColumn, addingNew: Bool, rows: UnsafeMutablePointer<UInt32>) {
     values.intern(column, addingNew: addingNew, into: rows)
-    if values.count > counts.count {
-      counts.append(contentsOf: repeatElement(0, count: values.count - counts.count))
-    }
+    makeCounts()
     counts.withUnsafeMutableBufferPointer { counts in
-      for sample in 0..<column.count where rows[sample] >= Vocabulary.reservedRows {
-        let number = Int(rows[sample]) - Vocabulary.reservedRows
-        if counts[number] < .max { counts[number] += 1 }
+      for use in 0..<column.count where rows[use] >= Vocabulary.reservedRows {
+        counts[Int(rows[use]) - Vocabulary.reservedRows].add(isTraining: true)
       }
     }
   }
 
-  /// Takes back a use of the value that `add` gave this row. A count that reached 2^32 - 1 stays.
-  func remove(_ row: UInt32) {
+  private func makeCounts() {
+    if values.count > counts.count {
+      counts.append(contentsOf: repeatElement(ValueCount(), count: values.count - counts.count))
+    }
+  }
+
+  /// Counts a use of the value that `add` gave this row, as a use in training.
+  func count(_ row: UInt32) {
     guard row >= Vocabulary.reservedRows else { return }
-    let number = Int(row) - Vocabulary.reservedRows
-    if counts[number] < .max { counts[number] -= 1 }
+    makeCounts()
+    counts[Int(row) - Vocabulary.reservedRows].add(isTraining: true)
   }
 
-  /// Values in row order from row 2 on: those seen at least 16 times by frequency, ties by first appearance; then the
-  /// others by first appearance. Values rarer than `minimumCount` are left out.
-  func order(minimumCount: Int) -> [UInt32] {
-    var frequent: [UInt32] = []
-    var others: [UInt32] = []
-    for (number, count) in counts.enumerated() where Int(count) >= minimumCount {
-      if count >= Self.frequentCount {
-        frequent.append(UInt32(number))
-      } else {
-        others.append(UInt32(number))
-      }
+  /// Moves a use of the value with this row, which was counted, out of training.
+  func hold(_ row: UInt32) {
+    guard row >= Vocabulary.reservedRows else { return }
+    counts[Int(row) - Vocabulary.reservedRows].hold()
+  }
+
+  /// Takes the value of the next row of a vocabulary that is extended; before any other.
+  func addKnown(_ value: UnsafeRawBufferPointer) throws {
+    guard values.intern(value) == known else {
+      throw ChanterError(.corrupt, "the vocabulary that is extended has a value twice; restore it")
     }
-    // Numbers ascend with first appearance.
-    frequent.sort { left, right in
-      let (first, second) = (counts[Int(left)], counts[Int(right)])
-      return first != second ? first > second : left < right
-    }
-    return frequent + others
+    known += 1
+    counts.append(ValueCount())
+  }
+
+  /// Notes the values with these numbers in the spool.
+  func note(_ numbers: Range<Int>, in spool: SampleSpool, table: Int) throws {
+    try spool.note(values, numbers, table: table)
+  }
+
+  /// Takes a value again that `add` numbered in a run that was interrupted.
+  func restore(_ value: UnsafeRawBufferPointer) { _ = values.intern(value) }
+
+  /// Values that have no row yet, in row order, as `ValueCount.order` has it.
+  func order(minimumCount: Int, limit: Int = .max) -> [UInt32] {
+    ValueCount.order(counts, from: known, minimumCount: minimumCount, limit: limit)
   }
 
   /// The final row for each row that `add` gave, by a result of `order`; 0 for values that are left out.
   func finalRows(_ order: [UInt32]) -> [UInt32] {
-    var rows = [UInt32](repeating: Vocabulary.unseenRow, count: provisionalRows)
-    rows[Int(Vocabulary.emptyRow)] = Vocabulary.emptyRow
-    for (position, number) in order.enumerated() {
-      rows[Int(number) + Vocabulary.reservedRows] = UInt32(position + Vocabulary.reservedRows)
+    var rows = knownRows
+    var row = UInt32(known + Vocabulary.reservedRows)
+    for number in order {
+      rows[Int(number) + Vocabulary.reservedRows] = row
+      row += 1
     }
     return rows
+  }
+
+  /// As `finalRows`, with rows for the known values only.
+  var knownRows: [UInt32] {
+    var rows = [UInt32](repeating: Vocabulary.unseenRow, count: provisionalRows)
+    for row in Int(Vocabulary.emptyRow)..<known + Vocabulary.reservedRows { rows[row] = UInt32(row) }
+    return rows
+  }
+
+  /// What the thresholds need to know.
+  var statistics: ThresholdCounts {
+    var result = ThresholdCounts()
+    for (number, count) in counts.enumerated() { result.add(count, isNew: number >= known) }
+    return result
   }
 
   /// The most memory that it takes while `extra` values of `valueBytes` bytes together are added, rows and order
   /// afterwards not included.
   func bytes(adding extra: Int, ofBytes valueBytes: Int) -> Int {
     let longest = extra == 0 ? 0 : (valueBytes + extra - 1) / extra
-    return values.bytes(adding: extra, valueBytes: longest) + 12 * (counts.count + extra)
+    return values.bytes(adding: extra, valueBytes: longest) + 20 * (counts.count + extra)
   }
 
   /// Rows that `add` gave, the two reserved ones included.
   var provisionalRows: Int { values.count + Vocabulary.reservedRows }
 
-  func count(_ number: UInt32) -> UInt32 { counts[Int(number)] }
+  /// Uses of a value in training.
+  func uses(of number: UInt32) -> UInt32 { counts[Int(number)].training }
 
   func value(_ number: UInt32) -> UnsafeRawBufferPointer { values.value(Int(number)) }
 }

@@ -41,6 +41,13 @@ public final class File: Sendable {
     self.init(path: path, descriptor: descriptor)
   }
 
+  /// Opens a file for reading and writing at offsets, and makes it if there is none.
+  public convenience init(updating path: String) throws {
+    let descriptor = open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0o644)
+    guard descriptor >= 0 else { throw File.failure("cannot create", path) }
+    self.init(path: path, descriptor: descriptor)
+  }
+
   /// Opens or makes the unfinished form of `target` and empties it; locked for as long as it is open.
   convenience init(lockingUnfinished path: String, of target: String) throws {
     let descriptor = open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0o644)
@@ -146,9 +153,9 @@ public final class File: Sendable {
     }
   }
 
-  /// Goes back to the first byte.
-  public func rewind() throws {
-    guard lseek(descriptor, 0, SEEK_SET) == 0 else { throw File.failure("cannot rewind", path) }
+  /// Goes on reading and writing `offset` bytes from the start.
+  public func seek(to offset: Int) throws {
+    guard lseek(descriptor, off_t(offset), SEEK_SET) >= 0 else { throw File.failure("cannot seek in", path) }
   }
 
   /// Returns once the bytes are on the disk.
@@ -195,6 +202,36 @@ extension File {
     var status = stat()
     guard stat(path, &status) == 0, status.st_mode & S_IFMT == S_IFREG else { return nil }
     return Int(status.st_size)
+  }
+
+  /// Bytes of a regular file and when it was last changed, in nanoseconds; nil if there is none of this name.
+  public static func regularStatus(_ path: String) -> (size: Int, modified: Int)? {
+    var status = stat()
+    guard stat(path, &status) == 0, status.st_mode & S_IFMT == S_IFREG else { return nil }
+    return (Int(status.st_size), status.st_mtim.tv_sec &* 1_000_000_000 &+ status.st_mtim.tv_nsec)
+  }
+
+  /// Removes a file, if it is there.
+  public static func remove(_ path: String) { unlink(path) }
+
+  /// Gives the file `fresh` the name `path`, in place of one that may have it.
+  public static func overwrite(_ path: String, with fresh: String) throws {
+    guard rename(fresh, path) == 0 else { throw failure("cannot rename to \(path)", fresh) }
+    try synchronizeDirectory(parent(of: path))
+  }
+
+  /// Gives the file `path` a second name, or where the file system has no such thing, makes a copy of it.
+  public static func duplicate(_ path: String, as target: String) throws {
+    if link(path, target) == 0 { return }
+    let source = try File(reading: path)
+    let copy = try File(creating: target)
+    let buffer = AlignedBuffer<UInt8>(count: 1 << 20)
+    while true {
+      let count = try source.read(into: buffer.base, atMost: buffer.count)
+      if count == 0 { break }
+      try copy.write(UnsafeRawBufferPointer(start: buffer.base, count: count))
+    }
+    try copy.synchronize()
   }
 
   /// Bytes that an ordinary user can still write to the disk that `directory` lies on.

@@ -19,10 +19,15 @@ struct Preprocess: ParsableCommand {
       training inputs is held out (--holdout), and before it perhaps a share for validation (--valid-share). A schema that
       splits by time or by a column does so alone.
 
+      A run that was killed goes on where it stopped when the same command is given again, and makes the same bytes. Its work \
+      lies in OUT.partial.
+
       Examples:
         chanter preprocess clicks.tsv --out clicks.dataset
         chanter preprocess day_0.tsv day_1.tsv --out days.dataset --batch-size 4096 --min-count 2
         chanter preprocess day_0.gz day_1.tsv.zst --out days.dataset --on-error skip --max-errors 100
+        chanter preprocess clicks.tsv --out clicks.dataset --memory 512MiB --max-rows 1000000
+        chanter preprocess clicks.tsv --out clicks.dataset --thresholds --dim 32
         ssh store cat clicks.tsv | chanter preprocess - --out clicks.dataset
         chanter preprocess adult.data --test adult.test --schema adult --out adult.dataset --batch-size 256
         chanter preprocess ratings.csv.gz --schema ratings.yaml --valid-share 0.05 --out ratings.dataset
@@ -49,6 +54,15 @@ struct Preprocess: ParsableCommand {
   @Option(help: "How dense columns are stored: fp16 halves them, to 11 bits.") var dense =
     DensePrecision.fp32
   @Option(help: "Least training samples that a value needs for a row of its own.") var minCount = 1
+  @Option(help: "Most rows of a table: beyond it the rarest values share a row with the unseen ones.")
+  var maxRows: Int?
+  @Option(
+    help: ArgumentHelp(
+      "Hash values to so many buckets in place of a vocabulary; values that collide share a row.",
+      valueName: "buckets"))
+  var hashRows: Int?
+  @Flag(help: "Show what every --min-count would keep, whatever it is in this run.") var thresholds = false
+  @Option(help: "Floats of a row, for the sizes that --thresholds shows.") var dim = 16
   @Option(help: "Threads that parse, number and encode (default: one for each core).") var threads: Int?
   @Option(
     help: ArgumentHelp(
@@ -86,6 +100,9 @@ struct Preprocess: ParsableCommand {
     }
     if minCount < 1 { throw ValidationError("--min-count: expected at least 1") }
     try requireRange("--threads", threads, 1...256)
+    try requireRange("--max-rows", maxRows, 3...Int(UInt32.max))
+    try requireRange("--hash-rows", hashRows, 1...Int(UInt32.max) - 2)
+    try requireRange("--dim", dim, 1...4096)
     if let maxErrors {
       if maxErrors < 0 { throw ValidationError("--max-errors: expected at least 0") }
       if onError == .stop { throw ValidationError("--max-errors goes with --on-error skip") }
@@ -128,6 +145,7 @@ struct Preprocess: ParsableCommand {
     let labelMean: Double
     let holdoutUnseenShare: Double
     let skipped: Skipped
+    let thresholds: ThresholdReport
     let vocabulary: String
     let batching: String
   }
@@ -142,17 +160,21 @@ struct Preprocess: ParsableCommand {
     options.validShare = validShare
     options.densePrecision = dense
     options.minimumCount = minCount
+    options.maximumRows = maxRows
+    options.hashRows = hashRows
     if let threads { options.threads = threads }
     options.memory = memory?.bytes
     if onError == .skip { options.badLines = .skip(atMost: maxErrors ?? 1000) }
     let line = ProgressLine()
     var rate = PhaseRate()
-    let report = try preprocess(options) { progress in
+    let report = try preprocess(options, notice: printError) { progress in
       line.show(rate.describe(progress.phase.rawValue, done: progress.done, total: progress.total))
     }
     line.clear()
     let manifest = report.manifest
     let rows = manifest.tables.reduce(0) { $0 + Int($1.rows) }
+    let thresholds = ThresholdReport(
+      report.thresholds, reservedRows: 2 * manifest.tables.count, dim: dim)
     switch output.format {
     case .json:
       try printJSON(
@@ -162,7 +184,7 @@ struct Preprocess: ParsableCommand {
           holdoutSamples: manifest.holdout.samples, holdoutBatches: manifest.holdout.batches, rows: rows,
           tables: manifest.tables.map { Table(name: $0.name, rows: Int($0.rows)) }, bytes: report.bytes,
           labelMean: manifest.train.labelMean, holdoutUnseenShare: report.unseenShare,
-          skipped: Skipped(report.skipped), vocabulary: manifest.vocabularyIdentity,
+          skipped: Skipped(report.skipped), thresholds: thresholds, vocabulary: manifest.vocabularyIdentity,
           batching: manifest.batchingIdentity))
     case .text:
       let lines: [(String, String)?] = [
@@ -190,6 +212,7 @@ struct Preprocess: ParsableCommand {
       ]
       printTable(lines.compactMap { $0 })
       show(report.skipped)
+      if self.thresholds { thresholds.show() }
     }
   }
 
@@ -210,14 +233,17 @@ struct Preprocess: ParsableCommand {
 struct PhaseRate {
   private var phase = ""
   private var start = ContinuousClock.now
+  /// Where the phase was when it was heard of first: a run may go on in the middle of one.
+  private var first = 0
 
   mutating func describe(_ name: String, done: Int, total: Int) -> String {
     if name != phase {
       phase = name
       start = .now
+      first = done
     }
     let seconds = (ContinuousClock.now - start) / .seconds(1)
-    let rate = seconds > 0 ? Double(done) / seconds : 0
+    let rate = seconds > 0 ? Double(done - first) / seconds : 0
     guard total > 0 else { return "\(name): \(grouped(done)), \(grouped(Int(rate)))/s" }
     let left = rate > 0 ? duration(Double(total - done) / rate) : "?"
     return "\(name): \(grouped(done)) of \(grouped(total)), \(grouped(Int(rate)))/s, \(left) left"

@@ -111,7 +111,7 @@ import Testing
       let writer = try DatasetWriter(to: output, content: content, batchSize: batchSize, segmentBytes: 5000)
       for (split, samples) in parts {
         // Through a spool whose chunks are no multiple of the batches.
-        let spool = try SampleSpool(directory: output.directory, shape: Self.shape, chunkSamples: 48)
+        let spool = try SampleSpool(temporaryIn: output.directory, shape: Self.shape, chunkSamples: 48)
         for start in stride(from: 0, to: samples.count, by: 48) {
           let chunk = SampleBatch(shape: Self.shape, capacity: 50)
           fill(chunk, samples[start..<min(start + 48, samples.count)])

@@ -133,4 +133,20 @@ import Testing
     }
     #expect(table.count == reference.count)
   }
+
+  /// Values are compared byte by byte: with fingerprints of two bits nearly all collide, and none share a number.
+  @Test(arguments: [0, 3, .max] as [UInt64])
+  func equalFingerprintsDoNotMakeTwoValuesOne(hashBits: UInt64) {
+    let table = ValueTable(hashBits: hashBits)
+    for round in 0..<2 {
+      for number in 0..<500 {
+        let value = Array("value \(number)".utf8)
+        value.withUnsafeBytes {
+          #expect(table.find($0) == (round == 0 ? nil : number))
+          #expect(table.intern($0) == number)
+        }
+      }
+    }
+    #expect(table.count == 500)
+  }
 }

@@ -11,7 +11,7 @@ import Testing
     let buffer = AlignedBuffer<UInt8>(count: 20)
     try file.read(at: 0, into: buffer.base, count: 11)
     #expect(buffer.prefix(11).elementsEqual("HEllo world".utf8))
-    try file.rewind()
+    try file.seek(to: 0)
     #expect(try file.read(into: buffer.base, atMost: 20) == 11)
     #expect(try file.read(into: buffer.base, atMost: 20) == 0)
     let error = #expect(throws: ChanterError.self) { try file.read(at: 6, into: buffer.base, count: 10) }

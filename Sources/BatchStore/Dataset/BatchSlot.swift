@@ -40,8 +40,51 @@ final class BatchSlot {
     }
     raw.removeAll()
     encoder.appendBody(batch, to: raw)
-    packed.removeAll()
-    _ = try LZ4Frame.compress(raw.bytes, into: packed)
+    countValues()
+    try RecordHeader.pack(raw.bytes, .chunk, number: samples.sampleCount, into: packed)
+  }
+
+  /// Makes `batch` of the body in `raw`, of which the number of samples is known.
+  func decodeBody(_ tables: [TableLayout], samples: Int, path: String) throws {
+    let (unique, entries) = try BatchDecoder.counts(
+      raw.bytes, batch.layout.shape, samples: samples, path: path)
+    let layout = BatchLayout(
+      shape: batch.layout.shape, maximumSamples: max(samples, batch.layout.maximumSamples),
+      maximumUniqueRows: max(unique, batch.layout.maximumUniqueRows),
+      maximumEntries: max(entries, batch.layout.maximumEntries))
+    if layout != batch.layout { batch = Batch(layout: layout) }
+    let decoder = BatchDecoder(tables: tables, layout: layout, precision: encoder.precision)
+    // Hints that say nothing, which a frame has and a body lacks.
+    let body = raw.count
+    raw.append(0)
+    raw.extend(by: FrameShape.bitBytes(unique)).initialize(repeating: 0, count: FrameShape.bitBytes(unique))
+    try decoder.decode(
+      raw.bytes, sampleCount: samples, uniqueCount: unique, into: batch, path: path, offset: 0)
+    raw.truncate(to: body)
+    countValues()
+  }
+
+  /// Entries of rows that stand for a value, and of row 0.
+  private(set) var values = (all: 0, unseen: 0)
+
+  private func countValues() {
+    let keys = batch.keys.base
+    let inverse = batch.inverse.base
+    var empty = 0
+    values.unseen = 0
+    for (number, feature) in batch.layout.features.enumerated() {
+      let first = batch.tableOffsets.base[feature.table]
+      let end = batch.tableOffsets.base[feature.table + 1]
+      // The two rows that stand for no value come first, if they are there.
+      for position in first..<min(end, first + 2) where keys[Int(position)].row <= Vocabulary.emptyRow {
+        var uses = 0
+        for entry in Int(batch.entryOffsets.base[number])..<Int(batch.entryOffsets.base[number + 1]) {
+          uses += inverse[entry] == position ? 1 : 0
+        }
+        if keys[Int(position)].row == Vocabulary.unseenRow { values.unseen += uses } else { empty += uses }
+      }
+    }
+    values.all = batch.entryCount - empty
   }
 
   /// What a frame cannot hold.

@@ -45,10 +45,13 @@ public final class Dataset: Sendable {
     try BatchReader(dataset: self, split: split)
   }
 
+  /// The file of the raw values; not there if the dataset was written from rows.
+  public var vocabularyPath: String { "\(path)/\(VocabularyFile.fileName)" }
+
   /// Loads the raw values into memory.
   /// - Throws: `.badInput` if the dataset was written from rows and has none.
   public func vocabulary() throws -> Vocabulary {
-    let file = "\(path)/\(VocabularyFile.fileName)"
+    let file = vocabularyPath
     guard manifest.hasVocabulary else {
       throw ChanterError(
         .badInput, "this dataset has no vocabulary: it was written from row numbers", path: path)

@@ -10,7 +10,7 @@ public import Primitives
 ///     let manifest = try writer.finish()           // the dataset lies at `path` now
 ///
 /// Every batch of a split but its last holds exactly `batchSize` samples. Unique rows, next uses, first touches and
-/// identities are found here. Memory: 4 bytes by row, up to 256 MiB, and 132 bytes by batch; not
+/// identities are found here. Memory: 4 bytes by row, up to 256 MiB, and 128 bytes by batch; not
 /// by samples.
 public final class DatasetWriter {
   public static let defaultSegmentBytes = 1 << 30
@@ -33,11 +33,13 @@ public final class DatasetWriter {
   ///     depend on it.
   ///   - bagEntries: the most entries of the bags of a batch; more are an error.
   ///   - pool: who makes the batches of a group side by side; the result does not depend on it.
+  ///   - keepsWork: whether the batches so far outlive a process that is killed. If there are any, this writer goes on after
+  ///     them: `samples(of:)` says how many they hold.
   public init(
     to output: PendingOutput, content: DatasetContent, batchSize: Int,
     segmentBytes: Int = DatasetWriter.defaultSegmentBytes,
     rowsPerPartition: Int = DatasetWriter.defaultRowsPerPartition, bagEntries: Int = .max,
-    pool: WorkerPool = WorkerPool(threadCount: 1)
+    pool: WorkerPool = WorkerPool(threadCount: 1), keepsWork: Bool = false
   ) throws {
     guard (1...Manifest.maximumBatchSize).contains(batchSize) else {
       throw ChanterError(
@@ -57,12 +59,21 @@ public final class DatasetWriter {
       try SplitWriter(
         output: output,
         header: SegmentHeader(split: split, number: 0, shape: shape, batchSize: batchSize, firstBatch: 0),
-        tables: content.tables, segmentBytes: segmentBytes, rowsPerPartition: rowsPerPartition)
+        tables: content.tables, segmentBytes: segmentBytes, rowsPerPartition: rowsPerPartition,
+        keepsWork: keepsWork)
     }
     train = try part(.train)
     valid = try part(.valid)
     holdout = try part(.holdout)
+    guard keepsWork else { return }
+    for split in Split.allCases { try writer(of: split).recover(slots[0], tables: content.tables) }
   }
+
+  /// Samples of `split` so far.
+  public func samples(of split: Split) -> Int { writer(of: split).samples }
+
+  /// Entries of `split` that are not empty, and those of them without a row of their own.
+  public func values(of split: Split) -> (all: Int, unseen: Int) { writer(of: split).values }
 
   /// As above, with one single-valued feature a table and fp32 dense columns.
   public convenience init(
@@ -87,17 +98,26 @@ public final class DatasetWriter {
   }
 
   /// Appends the next `count` batches of `split`, several side by side.
-  /// - Parameter fill: fills the samples of batch `index` of the `count`; called from the pool, in no order.
+  /// - Parameters:
+  ///   - fill: fills the samples of batch `index` of the `count`; called from the pool, in no order.
+  ///   - complete: called after it for each batch, in order and one after the other.
   public func append(
     _ count: Int, to split: Split,
-    fill: (_ index: Int, _ samples: SampleBatch, _ worker: Int) throws -> Void
+    fill: (_ index: Int, _ samples: SampleBatch, _ worker: Int) throws -> Void,
+    complete: ((_ index: Int) throws -> Void)? = nil
   ) throws {
     let writer = writer(of: split)
     for first in stride(from: 0, to: count, by: slots.count) {
       let group = min(slots.count, count - first)
       let base = writer.batches
+      if let complete {
+        try BatchSlot.run(slots, group, on: pool) { task, slot, worker in
+          try fill(first + task, slot.samples, worker)
+        }
+        for task in 0..<group { try complete(first + task) }
+      }
       try BatchSlot.run(slots, group, on: pool) { task, slot, worker in
-        try fill(first + task, slot.samples, worker)
+        if complete == nil { try fill(first + task, slot.samples, worker) }
         try slot.build(slot.samples, index: base + task, tables: content.tables)
       }
       for slot in slots[..<group] { try writer.append(slot) }

@@ -8,11 +8,12 @@ import Primitives
 
 /// An output directory in the making: `OUT.partial`, which becomes `OUT` only when it is whole.
 ///
-/// A lock on a marker file inside tells a running writer from a killed one. What a killed writer left is cleared
-/// and used again; a directory that is not recognisably ours is never touched.
+/// A lock on a marker file inside tells a running writer from a killed one. What a killed writer left is cleared, but for work
+/// files where the caller wants to go on with them; a directory that is not recognisably ours is never touched.
 public final class PendingOutput {
   /// A file in the unfinished directory, which others may find there.
   public static let markerName = ".chanter-partial"
+  private static let workPrefix = "work-"
 
   /// The name that the output will have.
   public let path: String
@@ -21,14 +22,16 @@ public final class PendingOutput {
   private let marker: Int32
   private var isPublished = false
 
+  /// - Parameter keepingWork: whether work files that a killed writer left stay there.
   /// - Throws: `.exists` if `path` is there, if another process is writing it, or if `path.partial` is a directory
   ///   of somebody else's.
-  public init(_ path: String) throws {
+  public init(_ path: String, keepingWork: Bool = false) throws {
     let trimmed = path.count > 1 && path.hasSuffix("/") ? String(path.dropLast()) : path
     let directory = trimmed + ".partial"
     self.path = trimmed
     self.directory = directory
     guard !File.exists(trimmed) else {
+      Self.removeWork(in: trimmed)
       throw ChanterError(.exists, "the output exists; remove it or choose another name", path: trimmed)
     }
     let isNew = mkdir(directory, 0o755) == 0
@@ -42,7 +45,7 @@ public final class PendingOutput {
       }
     }
     marker = try Self.lock(directory: directory, output: trimmed)
-    try clear()
+    try remove { !keepingWork || !$0.hasPrefix(Self.workPrefix) }
   }
 
   /// Opens and locks the marker, which is then known to lie in `directory` still.
@@ -66,13 +69,31 @@ public final class PendingOutput {
   /// Full path of a file inside.
   public func file(_ name: String) -> String { "\(directory)/\(name)" }
 
+  /// Full path of a file inside that is not part of the output: it goes when the output is published.
+  public func workFile(_ name: String) -> String { file(Self.workPrefix + name) }
+
+  /// Bytes of all files so far.
+  public func workBytes() throws -> Int {
+    try Self.entries(of: directory).reduce(0) { $0 + (File.regularSize(file($1)) ?? 0) }
+  }
+
   /// Makes the names durable and gives the directory its final name. The files must have been synchronised.
   public func publish() throws {
     try File.synchronizeDirectory(directory)
     try File.move(directory, to: path)
     isPublished = true
-    unlink("\(path)/\(Self.markerName)")
+    Self.removeWork(in: path)
   }
+
+  /// Removes what is not part of a published output; a process that is killed here leaves it to the next that finds the output.
+  private static func removeWork(in path: String) {
+    guard let names = try? entries(of: path), names.contains(markerName) else { return }
+    for name in names where name.hasPrefix(workPrefix) { unlink("\(path)/\(name)") }
+    unlink("\(path)/\(markerName)")
+  }
+
+  /// Leaves the unfinished output to a later process, as if this one had been killed.
+  public func leave() { isPublished = true }
 
   /// Removes the unfinished output. Also happens when the object goes away unpublished.
   public func discard() {
@@ -85,8 +106,10 @@ public final class PendingOutput {
   }
 
   /// Removes every file but the marker.
-  private func clear() throws {
-    for name in try Self.entries(of: directory) where name != Self.markerName {
+  public func clear() throws { try remove { _ in true } }
+
+  private func remove(_ isWanted: (String) -> Bool) throws {
+    for name in try Self.entries(of: directory) where name != Self.markerName && isWanted(name) {
       guard unlink(file(name)) == 0 else { throw File.failure("cannot remove", file(name)) }
     }
   }

@@ -23,6 +23,27 @@ package struct BatchDecoder {
 
   static func bytes(of layout: BatchLayout) -> Int { max(64, 4 * scratchCount(layout)) }
 
+  /// Unique rows and entries that the headers of a batch tell.
+  static func counts(
+    _ raw: UnsafeRawBufferPointer, _ shape: SampleShape, samples: Int, path: String
+  ) throws -> (unique: Int, entries: Int) {
+    var headers = ByteCursor(raw, path: path, origin: 0)
+    var unique = 0
+    for _ in 0..<shape.tableCount {
+      unique += Int(try headers.integer(UInt32.self))
+      _ = try headers.integer(UInt8.self)
+    }
+    var entries = 0
+    for feature in shape.features {
+      entries += feature.isBag ? Int(try headers.integer(UInt32.self)) : samples
+      _ = try headers.take(feature.isBag ? 2 : 1)
+    }
+    guard unique <= entries, entries <= Manifest.maximumEntries else {
+      throw headers.corrupt("the batch has impossible counts")
+    }
+    return (unique, entries)
+  }
+
   /// Fills `batch` from `raw`. `batch` has room for `sampleCount` samples and `uniqueCount` unique rows; after an
   /// error its contents mean nothing.
   package func decode(

@@ -2,35 +2,46 @@ public import Primitives
 
 /// Samples in a temporary file: written once in order, read back in any order and from several threads.
 ///
-/// Chunks of the same number of samples, in byte planes and lz4. Memory: 24 bytes by chunk.
+/// Chunks of the same number of samples, in byte planes and lz4, with notes between them: what else a run has to know to go on
+/// after it was killed. Every record has a header with a checksum. Memory: 5 bytes by chunk.
 public final class SampleSpool {
-  private struct Entry {
-    var offset: Int
-    var packedBytes: UInt32
-    var rawBytes: UInt32
-  }
-
   private final class Packer {
     let raw = GrowableBuffer<UInt8>()
     let packed = GrowableBuffer<UInt8>()
     var failure: (any Error)?
   }
 
-  fileprivate let file: File
+  let file: File
   public let shape: SampleShape
   /// Samples of every chunk but the last.
   public let chunkSamples: Int
-  private let entries = GrowableBuffer<Entry>()
+  /// Sizes of the chunks as `RecordHeader.packedBytes` has them, and where every 64th record starts; notes that lie between
+  /// two chunks belong to the first.
+  let sizes = GrowableBuffer<UInt32>()
+  private let starts = GrowableBuffer<Int>()
+  private static let chunksPerStart = 64
   private var packers: [Packer] = []
-  private var end = 0
+  private(set) var end = 0
   /// Samples so far.
   public private(set) var sampleCount = 0
 
-  /// - Parameter directory: where the temporary file lies.
-  public init(directory: String, shape: SampleShape, chunkSamples: Int) throws {
-    file = try File(temporaryIn: directory)
+  init(file: File, shape: SampleShape, chunkSamples: Int) {
+    self.file = file
     self.shape = shape
     self.chunkSamples = chunkSamples
+  }
+
+  /// A file without a name.
+  /// - Parameter directory: where it lies.
+  public convenience init(temporaryIn directory: String, shape: SampleShape, chunkSamples: Int) throws {
+    self.init(file: try File(temporaryIn: directory), shape: shape, chunkSamples: chunkSamples)
+  }
+
+  /// A file of this name, which is emptied.
+  public convenience init(_ path: String, shape: SampleShape, chunkSamples: Int) throws {
+    let file = try File(updating: path)
+    try file.truncate(to: 0)
+    self.init(file: file, shape: shape, chunkSamples: chunkSamples)
   }
 
   /// Appends chunks; each but the very last of the spool is full.
@@ -38,34 +49,112 @@ public final class SampleSpool {
     while packers.count < chunks.count { packers.append(Packer()) }
     pool.run(chunks.count) { task, _ in
       let packer = packers[task]
-      packer.raw.removeAll()
-      packer.packed.removeAll()
-      Self.encode(chunks[chunks.startIndex + task], into: packer.raw)
-      do { _ = try LZ4Frame.compress(packer.raw.bytes, into: packer.packed) } catch {
+      packer.failure = nil
+      do {
+        let chunk = chunks[chunks.startIndex + task]
+        try Self.pack(chunk, .chunk, number: chunk.sampleCount, packer.raw, into: packer.packed)
+      } catch {
         packer.failure = error
       }
     }
     for (packer, chunk) in zip(packers, chunks) {
       if let failure = packer.failure { throw failure }
-      guard sampleCount == entries.count * chunkSamples, chunk.sampleCount <= chunkSamples else {
-        throw ChanterError(.broken, "samples follow the last, partial chunk of their temporary file")
-      }
-      try file.write(packer.packed.bytes)
-      entries.append(
-        Entry(
-          offset: end, packedBytes: UInt32(packer.packed.count), rawBytes: UInt32(packer.raw.count)))
-      end += packer.packed.count
-      sampleCount += chunk.sampleCount
+      try append(packer.packed.bytes, samples: chunk.sampleCount)
     }
   }
 
-  fileprivate func load(_ chunk: Int, _ packed: GrowableBuffer<UInt8>) throws -> (rawBytes: Int, samples: Int)
-  {
-    let entry = entries.base[chunk]
+  private func append(_ record: UnsafeRawBufferPointer, samples: Int) throws {
+    guard sampleCount == sizes.count * chunkSamples, samples <= chunkSamples else {
+      throw ChanterError(.broken, "samples follow the last, partial chunk of their temporary file")
+    }
+    try file.write(record, at: end)
+    count(record.count, samples: samples)
+  }
+
+  /// Counts in a chunk that lies at the end.
+  func count(_ bytes: Int, samples: Int) {
+    if sizes.count % Self.chunksPerStart == 0 { starts.append(end) }
+    sizes.append(UInt32(bytes))
+    end += bytes
+    sampleCount += samples
+  }
+
+  /// Appends the samples of the chunk that is being filled, so that `recover` can give them back.
+  public func note(_ samples: SampleBatch) throws {
+    let packer = packers.first ?? Packer()
+    try Self.pack(samples, .rest, number: samples.sampleCount, packer.raw, into: packer.packed)
+    try append(note: packer.packed.bytes)
+  }
+
+  /// Appends the values with these numbers.
+  public func note(_ values: ValueTable, _ range: Range<Int>, table: Int) throws {
+    let raw = GrowableBuffer<UInt8>()
+    let packed = GrowableBuffer<UInt8>()
+    var next = range.lowerBound
+    while next < range.upperBound {
+      raw.removeAll()
+      while next < range.upperBound, raw.count < 1 << 20 {
+        let value = values.value(next)
+        raw.append(integer: UInt16(value.count))
+        raw.append(bytes: value)
+        next += 1
+      }
+      try RecordHeader.pack(raw.bytes, .values, number: table, into: packed)
+      try append(note: packed.bytes)
+    }
+  }
+
+  /// Appends a mark: up to here, a run can go on with what it says.
+  public func mark(_ text: [UInt8]) throws {
+    let packed = GrowableBuffer<UInt8>()
+    try text.withUnsafeBytes { try RecordHeader.pack($0, .mark, number: 0, into: packed) }
+    try append(note: packed.bytes)
+  }
+
+  private func append(note: UnsafeRawBufferPointer) throws {
+    try file.write(note, at: end)
+    skip(note.count)
+  }
+
+  /// Counts in a note that lies at the end.
+  func skip(_ bytes: Int) {
+    end += bytes
+    // What follows starts behind it.
+    if sizes.count % Self.chunksPerStart != 0 { sizes.base[sizes.count - 1] += UInt32(bytes) }
+  }
+
+  private static func pack(
+    _ samples: SampleBatch, _ kind: RecordHeader.Kind, number: Int, _ raw: GrowableBuffer<UInt8>,
+    into packed: GrowableBuffer<UInt8>
+  ) throws {
+    raw.removeAll()
+    encode(samples, into: raw)
+    try RecordHeader.pack(raw.bytes, kind, number: number, into: packed)
+  }
+
+  /// Puts a record into `raw` without its packing; the header says what it is.
+  func load(
+    at offset: Int, _ packed: GrowableBuffer<UInt8>, _ lz4: LZ4Decoder, into raw: GrowableBuffer<UInt8>
+  ) throws -> RecordHeader {
+    let header = try RecordHeader(file, at: offset)
     packed.removeAll()
-    let count = Int(entry.packedBytes)
-    try file.read(at: entry.offset, into: packed.extend(by: count), count: count)
-    return (Int(entry.rawBytes), min(chunkSamples, sampleCount - chunk * chunkSamples))
+    try file.read(
+      at: offset + RecordHeader.bytes, into: packed.extend(by: header.packedBytes), count: header.packedBytes)
+    raw.removeAll()
+    let target = raw.extend(by: header.rawBytes)
+    if let problem = lz4.decode(
+      packed.bytes, into: UnsafeMutableRawBufferPointer(start: target, count: header.rawBytes))
+    {
+      throw ChanterError(.corrupt, "the temporary file reads back wrong (\(problem))", path: file.path)
+    }
+    return header
+  }
+
+  func offset(of chunk: Int) -> Int {
+    let first = chunk / Self.chunksPerStart
+    var offset = starts.base[first]
+    for earlier in first * Self.chunksPerStart..<chunk { offset += Int(sizes.base[earlier]) }
+    return offset
   }
 
   /// Labels as bytes, weights if there are any, four planes of each dense column, then by feature: of a bag the planes of
@@ -106,9 +195,9 @@ public final class SampleSpool {
 /// Reads samples of a spool; one for each thread.
 public final class SampleSpoolReader {
   private let spool: SampleSpool
-  private let lz4: LZ4Decoder
-  private let packed = GrowableBuffer<UInt8>()
-  private let raw = GrowableBuffer<UInt8>()
+  let lz4: LZ4Decoder
+  let packed = GrowableBuffer<UInt8>()
+  let raw = GrowableBuffer<UInt8>()
   private let chunk: SampleBatch
   private var loaded = -1
 
@@ -144,16 +233,15 @@ public final class SampleSpoolReader {
   }
 
   private func decode(_ number: Int, into target: SampleBatch) throws {
-    let (rawBytes, count) = try spool.load(number, packed)
-    raw.removeAll()
-    let bytes = raw.extend(by: rawBytes)
-    if let problem = lz4.decode(
-      packed.bytes, into: UnsafeMutableRawBufferPointer(start: bytes, count: rawBytes))
-    {
-      throw ChanterError(
-        .corrupt, "the temporary file reads back wrong (\(problem))", path: spool.file.path)
-    }
-    var cursor = ByteCursor(raw.bytes, path: spool.file.path, origin: 0)
+    let header = try spool.load(at: spool.offset(of: number), packed, lz4, into: raw)
+    guard header.kind == .chunk else { throw RecordHeader.damaged(spool.file) }
+    try decode(raw.bytes, samples: header.number, into: target)
+  }
+
+  /// Reads what `SampleSpool.encode` wrote.
+  func decode(_ bytes: UnsafeRawBufferPointer, samples count: Int, into target: SampleBatch) throws {
+    guard count <= target.capacity else { throw RecordHeader.damaged(spool.file) }
+    var cursor = ByteCursor(bytes, path: spool.file.path, origin: 0)
     let labels = try cursor.take(count).assumingMemoryBound(to: UInt8.self)
     for sample in 0..<count { target.labels.base[sample] = Float(labels[sample]) }
     if target.shape.hasWeights {

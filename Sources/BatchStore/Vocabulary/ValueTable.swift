@@ -51,8 +51,13 @@ public final class ValueTable {
   /// High half of the hash, then number + 1; 0 is empty.
   private var slots: UnsafeMutablePointer<UInt64>
   private var mask: Int
+  /// The bits of a hash that are used: all, but in tests that want values to have equal ones.
+  private let hashBits: UInt64
 
-  public init() {
+  public convenience init() { self.init(hashBits: .max) }
+
+  package init(hashBits: UInt64) {
+    self.hashBits = hashBits
     mask = 63
     slots = .allocate(capacity: mask + 1)
     slots.initialize(repeating: 0, count: mask + 1)
@@ -79,6 +84,7 @@ public final class ValueTable {
 
   @inline(__always)
   private func find(_ value: UnsafeRawBufferPointer, hash: UInt64) -> Int? {
+    let hash = hash & hashBits
     let slot = probe(value, hash)
     return slots[slot] == 0 ? nil : Int(slots[slot] & 0xFFFF_FFFF) - 1
   }
@@ -148,6 +154,7 @@ public final class ValueTable {
 
   @inline(__always)
   private func intern(_ value: UnsafeRawBufferPointer, hash: UInt64) -> Int {
+    let hash = hash & hashBits
     let slot = probe(value, hash)
     if slots[slot] != 0 { return Int(slots[slot] & 0xFFFF_FFFF) - 1 }
     precondition(count < Int(UInt32.max) - 1, "a table holds at most 2^32 - 2 values")
@@ -193,7 +200,7 @@ public final class ValueTable {
     slots = .allocate(capacity: mask + 1)
     slots.initialize(repeating: 0, count: mask + 1)
     for number in 0..<count {
-      let hash = Fingerprint.short(value(number))
+      let hash = Fingerprint.short(value(number)) & hashBits
       var slot = Int(truncatingIfNeeded: hash) & mask
       while slots[slot] != 0 { slot = (slot + 1) & mask }
       slots[slot] = hash & 0xFFFF_FFFF_0000_0000 | UInt64(number + 1)

@@ -14,19 +14,28 @@ public final class Vocabulary: @unchecked Sendable {
   public let identity: String
   /// Identity of the vocabulary that this one extends, if any.
   public let parent: String?
+  /// How many buckets values are hashed to, which then stand for them; nil for exact values.
+  public let hashRows: Int?
   private let values: [ValueTable]
 
-  init(tables: [TableLayout], identity: String, parent: String?, values: [ValueTable]) {
+  init(
+    tables: [TableLayout], identity: String, parent: String?, hashRows: Int?, values: [ValueTable]
+  ) {
     self.tables = tables
     self.identity = identity
     self.parent = parent
+    self.hashRows = hashRows
     self.values = values
   }
 
   /// The row of `value` in table number `table`: row 1 for no bytes, row 0 for a value that is not there.
   public func lookup(table: Int, _ value: UnsafeRawBufferPointer) -> UInt32 {
     if value.isEmpty { return Self.emptyRow }
-    guard let number = values[table].find(value) else { return Self.unseenRow }
+    let found =
+      if let hashRows { HashedValue.with(value, of: hashRows) { values[table].find($0) } } else {
+        values[table].find(value)
+      }
+    guard let number = found else { return Self.unseenRow }
     return UInt32(truncatingIfNeeded: number + Self.reservedRows)
   }
 

@@ -29,7 +29,8 @@ public enum VocabularyFile {
       values.append(column)
     }
     return Vocabulary(
-      tables: tables, identity: try reader.finish(), parent: reader.parent, values: values)
+      tables: tables, identity: try reader.finish(), parent: reader.parent, hashRows: reader.hashRows,
+      values: values)
   }
 }
 
@@ -39,9 +40,10 @@ struct VocabularyIdentity: ~Copyable {
   /// What is to be fed next: one call for many values, since a call costs as much as a value.
   private let pending = GrowableBuffer<UInt8>(capacity: VocabularyFile.blockBytes)
 
-  init(parent: String?) {
+  init(parent: String?, hashRows: Int?) {
     fingerprint.update("chanter vocabulary 1")
     fingerprint.update(parent ?? "none")
+    if let hashRows { fingerprint.update(UInt64(hashRows)) }
   }
 
   mutating func beginTable(_ table: TableLayout) {

@@ -6,6 +6,8 @@ public import Primitives
 public final class VocabularyReader {
   public let path: String
   public let parent: String?
+  /// How many buckets values were hashed to, or nil for exact values.
+  public let hashRows: Int?
   private let file: File
   private let size: Int
   private var tablesLeft: Int
@@ -37,10 +39,12 @@ public final class VocabularyReader {
     let hex = UnsafeRawBufferPointer(start: try cursor.take(32), count: 32)
     let name = String(decoding: hex, as: UTF8.self)
     parent = name == String(repeating: "0", count: 32) ? nil : name
-    guard try cursor.integer(UInt32.self) == 0, try cursor.checksumMatches(),
-      tablesLeft <= Manifest.maximumTables
-    else { throw cursor.corrupt("the header of the vocabulary is damaged") }
-    identity = VocabularyIdentity(parent: parent)
+    let buckets = Int(try cursor.integer(UInt32.self))
+    hashRows = buckets == 0 ? nil : buckets
+    guard try cursor.checksumMatches(), tablesLeft <= Manifest.maximumTables else {
+      throw cursor.corrupt("the header of the vocabulary is damaged")
+    }
+    identity = VocabularyIdentity(parent: parent, hashRows: hashRows)
   }
 
   /// The next table, or nil after the last.

@@ -24,6 +24,10 @@ extension VocabularyFile {
     of value: [UInt8], table: Int, in path: String, identity: String, progress: (Int) -> Void = { _ in }
   ) throws -> UInt32? {
     if value.isEmpty { return Vocabulary.emptyRow }
+    var value = value
+    if let hashRows = try VocabularyReader(path).hashRows {
+      value = value.withUnsafeBytes { HashedValue.with($0, of: hashRows) { Array($0) } }
+    }
     var row: UInt32?
     try scan(path, identity: identity, progress) { key, stored in
       if key.table == table, stored.elementsEqual(value) { row = key.row }

@@ -12,16 +12,17 @@ public final class VocabularyWriter {
   ///   - path: must not exist.
   ///   - tableCount: tables that will follow.
   ///   - parent: identity of the vocabulary that this one extends, 32 hexadecimal digits.
-  public init(_ path: String, tableCount: Int, parent: String? = nil) throws {
+  ///   - hashRows: how many buckets values are hashed to, which then stand for them; nil for exact values.
+  public init(_ path: String, tableCount: Int, parent: String? = nil, hashRows: Int? = nil) throws {
     precondition(parent == nil || parent?.utf8.count == 32)
     file = try File(creating: path)
-    identity = VocabularyIdentity(parent: parent)
+    identity = VocabularyIdentity(parent: parent, hashRows: hashRows)
     frame.append(integer: VocabularyFile.magic)
     frame.append(integer: VocabularyFile.version)
     frame.append(integer: UInt32(tableCount))
     var name = parent ?? String(repeating: "0", count: 32)
     name.withUTF8 { frame.append(bytes: UnsafeRawBufferPointer($0)) }
-    frame.append(integer: UInt32(0))
+    frame.append(integer: UInt32(hashRows ?? 0))
     frame.appendChecksum(from: 0)
     try file.write(frame.bytes)
   }

@@ -1,122 +1,91 @@
 import BatchStore
+import Foundation
 import Primitives
 
+/// The numbering of values of which some lie on the disk, done once and kept until the output is finished.
+struct SpilledNumbering: Codable {
+  /// By table.
+  let names: [String]
+  let rows: [UInt32]
+  let identity: String
+  /// Where the rows of the spilled uses lie in their file.
+  let resolvedBytes: Int
+  let thresholds: ThresholdCounts
+
+  /// Counts the spilled values, numbers all, writes the vocabulary, and gives each spilled use its row.
+  static func make(
+    _ tables: [TableValues], _ rule: NumberingRule, training: Int, memory: PreprocessMemory,
+    parent: ParentVocabulary?, hashRows: Int?, work: PreprocessWork, _ pool: WorkerPool,
+    _ progress: (PreprocessProgress) throws -> Void
+  ) throws {
+    var partitions: [SpilledPartition] = []
+    for table in tables {
+      try table.spilled?.finish()
+      partitions += table.spilled?.partitions ?? []
+    }
+    let scratch = try StreamFile(temporaryIn: work.output.directory)
+    let settings = SpillWork(
+      scratch, training: training, minimumCount: rule.minimumCount, valueBytes: memory.partitionBytes)
+    func each(_ phase: PreprocessProgress.Phase, _ body: (SpilledPartition) throws -> Void) throws {
+      for first in stride(from: 0, to: partitions.count, by: pool.threadCount) {
+        let group = partitions[first..<min(partitions.count, first + pool.threadCount)]
+        let failures = Failures(group.count)
+        pool.run(group.count) { task, _ in
+          failures.catching(task) { try body(group[first + task]) }
+        }
+        try failures.rethrow()
+        try progress(PreprocessProgress(phase: phase, done: first + group.count, total: partitions.count))
+      }
+    }
+    try each(.counting) { try $0.count(settings) }
+    let path = work.file(.vocabulary)
+    File.remove(path)
+    let (numbering, identity) = try FinalNumbering.merging(
+      tables, rule, parent: parent, hashRows: hashRows, to: path, scratch
+    ) { try progress(PreprocessProgress(phase: .numbering, done: $0, total: tables.count)) }
+    try each(.resolving) { try $0.resolve(scratch) }
+    let resolved = try StreamFile(work.file(.resolved))
+    let failures = Failures(tables.count)
+    pool.run(tables.count) { table, _ in
+      failures.catching(table) { try tables[table].spilled?.resolve(resolved, number: table) }
+    }
+    try failures.rethrow()
+    var thresholds = ThresholdCounts()
+    for table in tables { thresholds.add(table.counter.statistics) }
+    for partition in partitions { thresholds.add(partition.statistics) }
+    try numbering.write(to: resolved, firstStream: tables.count)
+    try work.write(
+      SpilledNumbering(
+        names: numbering.tables.map(\.name), rows: numbering.tables.map(\.rows), identity: identity,
+        resolvedBytes: resolved.bytes, thresholds: thresholds), .numbering)
+    work.remove(.spilled)
+  }
+
+  /// What `make` made, perhaps in an earlier process.
+  /// - Returns: the numbering, and by table the rows of the spilled uses.
+  func load(_ work: PreprocessWork) throws -> (FinalNumbering, [StreamReader?]) {
+    let file = try StreamFile(work.file(.resolved), keeping: resolvedBytes)
+    let streams = try file.streams(2 * rows.count)
+    let layouts = zip(names, rows).map { TableLayout(name: $0, rows: $1) }
+    let numbering = FinalNumbering(
+      tables: layouts, order: [], rows: try streams[rows.count...].map(FinalNumbering.read))
+    return (numbering, try streams[..<rows.count].map { try StreamReader($0) })
+  }
+}
+
 extension FinalNumbering {
-  /// Numbers the values in memory and the spilled ones together, and writes the vocabulary on the way.
-  ///
-  /// A spilled value appeared later than every value in memory of its table: so with equal counts it comes behind.
-  /// - Parameters:
-  ///   - spilled: counted; its uses have their rows when this returns.
-  ///   - progress: called with the partitions done while the uses get their rows.
-  /// - Returns: the numbering of the values in memory, and the identity of the vocabulary.
-  static func merging(
-    _ counters: [ValueCounter], _ names: [String], _ spilled: SpilledValues, minimumCount: Int,
-    to path: String,
-    _ progress: (Int) throws -> Void
-  ) throws -> (numbering: FinalNumbering, identity: String) {
-    var rows: [[UInt32]] = []
-    var tables: [TableLayout] = []
-    let writer = try VocabularyWriter(path, tableCount: counters.count)
-    var merge = try spilled.merge()
-    for (table, counter) in counters.enumerated() {
-      let order = counter.order(minimumCount: minimumCount)
-      let count = order.count + spilled.kept[table]
-      guard count <= Int(UInt32.max) - Vocabulary.reservedRows else {
-        throw ChanterError(.unsupported, "a column has more than 2^32 - 3 values; raise --min-count")
-      }
-      let layout = TableLayout(
-        name: names[table], rows: UInt32(count + Vocabulary.reservedRows))
-      tables.append(layout)
-      try writer.beginTable(layout)
-      var final = [UInt32](repeating: Vocabulary.unseenRow, count: counter.provisionalRows)
-      final[Int(Vocabulary.emptyRow)] = Vocabulary.emptyRow
-      var row = UInt32(Vocabulary.reservedRows)
-      var next = 0
-      func appendOwn() throws {
-        final[Int(order[next]) + Vocabulary.reservedRows] = row
-        try writer.append(counter.value(order[next]))
-        next += 1
-        row += 1
-      }
-      func appendSpilled() throws {
-        guard let partition = merge.partition, let record = merge.record, let bytes = merge.bytes else {
-          return
-        }
-        try writer.append(bytes)
-        try spilled.assign(partition: partition, number: record.c, row: row)
-        try merge.advance()
-        row += 1
-      }
-      while next < order.count, counter.count(order[next]) >= ValueCounter.frequentCount {
-        while let other = merge.frequentCount(table), other > counter.count(order[next]) {
-          try appendSpilled()
-        }
-        try appendOwn()
-      }
-      while merge.frequentCount(table) != nil { try appendSpilled() }
-      while next < order.count { try appendOwn() }
-      while merge.table == table { try appendSpilled() }
-      rows.append(final)
-    }
-    let identity = try writer.finish()
-    try spilled.resolve(progress)
-    return (FinalNumbering(tables: tables, order: [], rows: rows), identity)
-  }
-}
-
-extension SpilledMerge {
-  /// Table of the record that comes next.
-  fileprivate var table: Int? { record.map { Int($0.a >> 33) } }
-
-  /// Count of that record if it is of `table` and frequent.
-  fileprivate func frequentCount(_ table: Int) -> UInt32? {
-    guard let record, self.table == table, record.a & 1 << 32 == 0 else { return nil }
-    return ~UInt32(truncatingIfNeeded: record.a)
-  }
-}
-
-/// Puts the rows of spilled values into the samples that use them, group of batches by group.
-final class SpilledRows {
-  /// Where a row goes in a batch.
-  private struct Place {
-    var sample: UInt32
-    var table: UInt32
-    var row: UInt32
-  }
-
-  private let readers: [PartitionReader]
-  private var hasRecord: [Bool]
-  /// By batch of the group.
-  private var places: [[Place]] = []
-
-  init(_ spilled: SpilledValues) throws {
-    readers = spilled.readers()
-    hasRecord = try readers.map { try $0.next() }
-  }
-
-  /// Collects what belongs to the samples `range`, in batches of `batchSize`; ranges come in order.
-  func load(_ range: Range<Int>, batchSize: Int) throws {
-    let batches = (range.count + batchSize - 1) / batchSize
-    for batch in places.indices { places[batch].removeAll(keepingCapacity: true) }
-    while places.count < batches { places.append([]) }
-    for (partition, reader) in readers.enumerated() {
-      while hasRecord[partition], reader.record.a < UInt64(range.upperBound) {
-        let (batch, sample) = (Int(reader.record.a) - range.lowerBound).quotientAndRemainder(
-          dividingBy: batchSize)
-        let place = reader.record.b
-        places[batch].append(
-          Place(
-            sample: UInt32(sample), table: UInt32(place >> 32), row: UInt32(truncatingIfNeeded: place)))
-        hasRecord[partition] = try reader.next()
-      }
+  /// Writes the rows of each table as a stream: their number, then the rows.
+  fileprivate func write(to file: StreamFile, firstStream: Int) throws {
+    for (table, rows) in rows.enumerated() {
+      let writer = StreamWriter(file, number: firstStream + table)
+      try writer.append(UInt32(rows.count))
+      for row in rows { try writer.append(row) }
+      try writer.finish()
     }
   }
 
-  /// Writes the rows of batch `batch` of the group; tasks of different batches may run side by side.
-  /// - Returns: how many.
-  func apply(_ batch: Int, to samples: SampleBatch) -> Int {
-    let rows = samples.rows.base
-    for place in places[batch] { rows[Int(place.table) * samples.capacity + Int(place.sample)] = place.row }
-    return places[batch].count
+  fileprivate static func read(_ stream: ByteStream) throws -> [UInt32] {
+    let reader = try StreamReader(stream)
+    return try (0..<(try reader.nextInteger())).map { _ in try reader.nextInteger() }
   }
 }

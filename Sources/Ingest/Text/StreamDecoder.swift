@@ -64,17 +64,20 @@ final class GzipDecoder: StreamDecoder {
 }
 
 final class ZstdDecoder: StreamDecoder {
-  /// Frames may ask for a window of this many bytes (the limit of the zstd tool too): 128 MiB.
-  private static let largestWindowLog: Int32 = 27
+  /// Frames may ask for a window of this many bytes, which is the limit of the zstd tool too.
+  static let largestWindow = 1 << 27
 
   let name = "zstd"
   private(set) var isAtEnd = false
   private let stream: OpaquePointer
 
-  init() throws {
+  /// - Parameter windowBytes: the most memory that a frame may ask for.
+  init(windowBytes: Int) throws {
     guard let stream = ZSTD_createDStream() else { throw ChanterError(.broken, "zstd gives no decoder") }
     self.stream = stream
-    ZSTD_DCtx_setParameter(stream, ZSTD_d_windowLogMax, Self.largestWindowLog)
+    let window = max(1, min(Self.largestWindow, windowBytes))
+    ZSTD_DCtx_setParameter(
+      stream, ZSTD_d_windowLogMax, Int32(Int.bitWidth - 1 - window.leadingZeroBitCount))
   }
 
   deinit { ZSTD_freeDStream(stream) }
@@ -86,7 +89,10 @@ final class ZstdDecoder: StreamDecoder {
     let code = ZSTD_decompressStream(stream, &output, &input)
     var step = DecodeStep(taken: input.pos, given: output.pos)
     if ZSTD_isError(code) != 0 {
-      step.problem = String(cString: ZSTD_getErrorName(code))
+      step.problem =
+        ZSTD_getErrorCode(code) == ZSTD_error_frameParameter_windowTooLarge
+        ? "it asks for more memory than there is for unpacking; give more --memory, or pack it again without --long"
+        : String(cString: ZSTD_getErrorName(code))
     } else {
       isAtEnd = code == 0
     }

@@ -20,6 +20,10 @@ final class TextBlock: @unchecked Sendable {
   /// Bytes of all inputs that were read when the block was full, as they lie on the disk.
   var readBytes = 0
 
+  /// Bytes of the input's text up to the end of the block, from where it can be read again; nil within a line that is too
+  /// long.
+  var endOffset: Int?
+
   /// Lines of the block, bad ones included.
   var lines = 0
   let problems = LineProblems()

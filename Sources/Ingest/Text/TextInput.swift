@@ -13,9 +13,13 @@ final class TextInput {
   private var mayHoldText = false
   /// Bytes read so far, as they lie on the disk.
   private(set) var readBytes = 0
+  /// Bytes of text given so far, or skipped.
+  private(set) var textBytes = 0
 
-  /// - Parameter name: a path, or `-` for standard input.
-  init(_ name: String) throws {
+  /// - Parameters:
+  ///   - name: a path, or `-` for standard input.
+  ///   - windowBytes: the most memory that a packed input may ask for.
+  init(_ name: String, windowBytes: Int = ZstdDecoder.largestWindow) throws {
     file = name == "-" ? try File.standardInput() : try File(reading: name)
     // A pipe may give its first bytes one by one.
     while end < 4, try fill() {}
@@ -23,14 +27,38 @@ final class TextInput {
     if start.starts(with: [0x1F, 0x8B]) {
       decoder = try GzipDecoder()
     } else if start.starts(with: [0x28, 0xB5, 0x2F, 0xFD]) {
-      decoder = try ZstdDecoder()
+      decoder = try ZstdDecoder(windowBytes: windowBytes)
     }
   }
 
   var isPacked: Bool { decoder != nil }
 
+  /// Goes on `bytes` bytes of text further on; before the first call of `read`.
+  func skip(_ bytes: Int) throws {
+    if decoder == nil {
+      try file.seek(to: bytes)
+      position = 0
+      end = 0
+      readBytes = bytes
+      textBytes = bytes
+      return
+    }
+    let scratch = AlignedBuffer<UInt8>(count: Self.bufferBytes)
+    while textBytes < bytes {
+      guard try read(into: scratch.base, atMost: min(scratch.count, bytes - textBytes)) > 0 else {
+        throw corrupt("the input is shorter than it was")
+      }
+    }
+  }
+
   /// The next bytes of text, at most `count` of them; 0 at the end. A packed input that is cut short is an error.
   func read(into target: UnsafeMutablePointer<UInt8>, atMost count: Int) throws -> Int {
+    let got = try readText(into: target, atMost: count)
+    textBytes += got
+    return got
+  }
+
+  private func readText(into target: UnsafeMutablePointer<UInt8>, atMost count: Int) throws -> Int {
     guard let decoder else { return try readPlain(into: target, atMost: count) }
     while true {
       if position == end, !mayHoldText {

@@ -19,7 +19,12 @@ final class TextReader {
   /// - Parameters:
   ///   - names: what errors call the inputs.
   ///   - blocks: how many there are; their memory bounds how far reading runs ahead.
-  init(_ names: [String], layout: InputLayout, blocks: Int) throws {
+  ///   - windowBytes: the most memory that a packed input may ask for.
+  ///   - start: the input to begin with, and where in its text.
+  init(
+    _ names: [String], layout: InputLayout, blocks: Int, windowBytes: Int = ZstdDecoder.largestWindow,
+    from start: (input: Int, offset: Int) = (0, 0)
+  ) throws {
     let full = BoundedChannel<TextBlock>(capacity: blocks)
     let free = BoundedChannel<TextBlock>(capacity: blocks)
     self.full = full
@@ -29,8 +34,14 @@ final class TextReader {
       do {
         var read = 0  // bytes of the inputs before
         for (number, name) in names.enumerated() {
-          let input = try TextInput(name)
-          guard try Self.cut(input, number, read, free: free, full: full) else { return }
+          if number < start.input {
+            read += File.regularSize(name) ?? 0
+            continue
+          }
+          let input = try TextInput(name, windowBytes: windowBytes)
+          if number == start.input, start.offset > 0 { try input.skip(start.offset) }
+          let isWhole = number != start.input || start.offset == 0
+          guard try Self.cut(input, number, read, isWhole: isWhole, free: free, full: full) else { return }
           read += input.readBytes
         }
         full.close()
@@ -57,13 +68,13 @@ final class TextReader {
 
   /// Sends one input as blocks; false if nobody wants more.
   private static func cut(
-    _ input: TextInput, _ number: Int, _ readBefore: Int, free: BoundedChannel<TextBlock>,
+    _ input: TextInput, _ number: Int, _ readBefore: Int, isWhole: Bool, free: BoundedChannel<TextBlock>,
     full: BoundedChannel<TextBlock>
   ) throws -> Bool {
     let carry = AlignedBuffer<UInt8>(count: TextBlock.bytes)
     var carried = 0
     var isDropping = false
-    var isFirst = true
+    var isFirst = isWhole
     while true {
       guard let block = try free.receive() else { return false }
       let text = block.text.base
@@ -94,6 +105,7 @@ final class TextReader {
           block.count = LineReader.maximumLineBytes + 2
         }
       }
+      block.endOffset = isDropping ? nil : input.textBytes - carried
       let isLast = block.isLast
       guard try full.send(block) else { return false }
       if isLast { return true }

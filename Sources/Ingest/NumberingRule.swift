@@ -1,0 +1,15 @@
+import BatchStore
+
+/// Which values get rows of their own.
+struct NumberingRule {
+  /// Least uses in training.
+  var minimumCount: Int
+  /// Most rows of a table, the two reserved ones included; nil for no limit.
+  var maximumRows: Int?
+
+  /// How many values of a table may get rows beside the `known` ones that have theirs.
+  func limit(known: Int) -> Int {
+    guard let maximumRows else { return .max }
+    return max(0, maximumRows - Vocabulary.reservedRows - known)
+  }
+}
