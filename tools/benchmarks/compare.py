@@ -8,10 +8,14 @@ seconds; a round in which another process took more than a tenth of a core is dr
 are deduplicated before the clock starts, as a dataset stores them. Tables have the 33.8 million rows of the Criteo-Kaggle
 log (--scale); needs 16 GiB of memory. `ceiling` is the matrix products of the step alone, through single-threaded OpenBLAS
 on each core.
+
+--out-of-core adds PyTorch on a memory-mapped table beside `chanter train`, both under a limit of 2 GiB (25 GB of disk, freed
+afterwards; makes a control group, so it needs root). --workloads "" leaves the rest out.
 """
 import os
 import subprocess
 import sys
+import tempfile
 
 from . import common, drawing
 
@@ -46,6 +50,8 @@ def arguments(parser):
     parser.add_argument("--threads", type=int, default=os.cpu_count())
     parser.add_argument("--quiet", type=float, default=common.QUIET, help="cores that others may use in a window")
     parser.add_argument("--svg", default="compare.svg", help="where the picture goes")
+    parser.add_argument("--out-of-core", action="store_true")
+    parser.add_argument("--folder", default=tempfile.gettempdir(), help="disk for --out-of-core")
 
 
 def environment(folder):
@@ -98,7 +104,7 @@ def race(arguments, binary, python, key):
 
 
 def run(arguments):
-    chosen = arguments.workloads.split(",")
+    chosen = [key for key in arguments.workloads.split(",") if key]
     unknown = set(chosen) - set(WORKLOADS)
     if unknown:
         sys.exit(f"no workload {', '.join(sorted(unknown))}; there are {', '.join(WORKLOADS)}")
@@ -114,8 +120,13 @@ def run(arguments):
     lines = [common.describe(facts), f"samples/s, medians of windows of {arguments.seconds:g} s in turns, {arguments.threads} threads"]
     for race_result in results:
         lines += [""] + describe(race_result)
+    if arguments.out_of_core:
+        from . import out_of_core
+        result["out_of_core"] = out_of_core.measure(arguments, python)
+        lines += [""] + out_of_core.describe(result["out_of_core"])
     drawing.bars(arguments.svg, "Training samples a second", common.describe(facts),
-                 [(item["name"], item["rates"]) for item in results])
+                 [(item["name"], item["rates"]) for item in results] + (
+                     [("19.4 GB under a limit of 2 GiB", out_of_core.rates(result["out_of_core"]))] if arguments.out_of_core else []))
     common.report(arguments, result, lines)
 
 

@@ -30,6 +30,11 @@ def is_there():
     return shutil.which("perf") is not None
 
 
+def record(data):
+    """The command that writes samples of all threads to `data`."""
+    return ["perf", "record", "-q", "-e", "cpu-clock", "-F", "997", "-o", data]
+
+
 def measure(pid, work):
     """Runs `work` while perf watches process `pid`. Returns its result and {part: share of the CPU time}, or None."""
     if not is_there():
@@ -37,8 +42,7 @@ def measure(pid, work):
     with tempfile.TemporaryDirectory() as folder:
         data = os.path.join(folder, "perf.data")
         perf = subprocess.Popen(
-            ["perf", "record", "-q", "-e", "cpu-clock", "-F", "997", "-o", data, "-p", str(pid)],
-            stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+            [*record(data), "-p", str(pid)], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
         try:
             result = work()
         finally:
