@@ -9,6 +9,9 @@ final class TableValues {
   private var row = UInt32(Vocabulary.reservedRows) - 1
   private var current: UnsafeRawBufferPointer?
 
+  /// How many buckets the values were hashed to, which then stand for them; nil for the values themselves.
+  var hashRows: Int? { reader.hashRows }
+
   init(_ path: String) throws { reader = try VocabularyReader(path) }
 
   /// Goes on to the next table, past what is left of the one before.

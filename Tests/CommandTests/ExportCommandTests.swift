@@ -128,6 +128,13 @@ import Testing
         "train", path("second"), "--out", path("wide"), "--from", path("model"), "--memory", "32MiB", "--set",
         "bottom=[8, 8]", "--set", "dimension=8", saying: ["16 weights", "8", "same dimension"])
       #expect(!FileManager.default.fileExists(atPath: path("wide")))
+      try Command.succeed(
+        "preprocess", path("second.tsv"), "--out", path("hashed"), "--batch-size", "64", "--hash-rows", "500")
+      try Command.fail(
+        "train", path("hashed"), "--out", path("wide"), "--from", path("model"), "--config", settings[1],
+        "--set",
+        settings[3], "--set", settings[5], "--memory", "32MiB", saying: ["are hashed", "--from"])
+      #expect(!FileManager.default.fileExists(atPath: path("wide")))
       let other = try Command.Running(
         ["train", path("second"), "--out", path("deep"), "--from", path("model"), "--max-batches", "2"]
           + settings

@@ -114,6 +114,12 @@ struct WarmStart {
       return writer.rows - before
     }
     let wanted = try values(in: "\(dataset.path)/\(VocabularyFile.fileName)", of: table)
+    guard wanted.hashRows == (try TableValues(vocabulary).hashRows) else {
+      throw ChanterError(
+        .mismatch,
+        "the values of one vocabulary are hashed, and those of the other are not, or to another number of rows, so they"
+          + " cannot be told apart; leave out --from", path: sourcePath)
+    }
     var isFirst = true
     while let part = try wanted.next(bytes: memory / 4) {
       let values = try values(in: vocabulary, of: source)
