@@ -4,7 +4,7 @@ import Primitives
 /// The row of every value, known once the training part is.
 struct FinalNumbering {
   let tables: [TableLayout]
-  /// By table: numbers of first appearance in row order from the first new row on; empty once the vocabulary is written.
+  /// By table: numbers of first appearance in row order; empty once the vocabulary is written.
   let order: [[UInt32]]
   /// By table: the row of each provisional row.
   let rows: [[UInt32]]
@@ -23,8 +23,7 @@ struct FinalNumbering {
       rows.withUnsafeMutableBufferPointer { rows in
         pool.run(tables.count) { table, _ in
           let counter = tables[table].counter
-          order[table] = counter.order(
-            minimumCount: rule.minimumCount, limit: rule.limit(known: counter.known))
+          order[table] = counter.order(minimumCount: rule.minimumCount, limit: rule.limit)
           rows[table] = counter.finalRows(order[table])
         }
       }
@@ -32,8 +31,7 @@ struct FinalNumbering {
     self.order = order
     self.rows = rows
     self.tables = zip(tables, order).map { table, order in
-      TableLayout(
-        name: table.name, rows: UInt32(table.counter.known + order.count + Vocabulary.reservedRows))
+      TableLayout(name: table.name, rows: UInt32(order.count + Vocabulary.reservedRows))
     }
   }
 
@@ -42,19 +40,16 @@ struct FinalNumbering {
   /// A spilled value appeared later than every value in memory of its table: so with equal counts it comes behind.
   /// - Parameters:
   ///   - tables: their spilled values are counted; each gets its row, or 0.
-  ///   - parent: the vocabulary that is extended.
   ///   - file: gets the rows.
   ///   - progress: called with the tables done.
   /// - Returns: the numbering of the values in memory, and the identity of the vocabulary.
   static func merging(
-    _ tables: [TableValues], _ rule: NumberingRule, parent: ParentVocabulary?, hashRows: Int?,
-    to path: String, _ file: StreamFile, _ progress: (Int) throws -> Void
+    _ tables: [TableValues], _ rule: NumberingRule, hashRows: Int?, to path: String, _ file: StreamFile,
+    _ progress: (Int) throws -> Void
   ) throws -> (numbering: FinalNumbering, identity: String) {
     var layouts: [TableLayout] = []
     var rows: [[UInt32]] = []
-    let writer = try VocabularyWriter(
-      path, tableCount: tables.count, parent: parent?.identity, hashRows: hashRows)
-    let known = try parent?.reader()
+    let writer = try VocabularyWriter(path, tableCount: tables.count, hashRows: hashRows)
     for (number, table) in tables.enumerated() {
       let counter = table.counter
       let order = counter.order(minimumCount: rule.minimumCount)
@@ -62,9 +57,7 @@ struct FinalNumbering {
       var frequency = Frequency()
       for number in order { frequency.add(counter.uses(of: number)) }
       for partition in partitions { frequency.add(partition.frequency) }
-      let knownRows = parent?.rows(number) ?? Vocabulary.reservedRows
-      let limit = rule.limit(known: knownRows - Vocabulary.reservedRows)
-      let count = knownRows + min(limit, frequency.values)
+      let count = Vocabulary.reservedRows + min(rule.limit, frequency.values)
       guard count <= Int(UInt32.max) else {
         throw ChanterError(
           .unsupported, "table \(table.name) has more than 2^32 - 3 values; raise --min-count")
@@ -72,12 +65,8 @@ struct FinalNumbering {
       let layout = TableLayout(name: table.name, rows: UInt32(count))
       layouts.append(layout)
       try writer.beginTable(layout)
-      if let known {
-        _ = try known.nextTable()
-        while let value = try known.nextValue() { try writer.append(value) }
-      }
-      var row = UInt32(knownRows)
-      var cut = RowLimit(frequency, limit: limit)
+      var row = UInt32(Vocabulary.reservedRows)
+      var cut = RowLimit(frequency, limit: rule.limit)
       func next(_ uses: UInt32, _ value: UnsafeRawBufferPointer) throws -> UInt32 {
         guard cut.takes(uses) else { return Vocabulary.unseenRow }
         try writer.append(value)
@@ -91,7 +80,7 @@ struct FinalNumbering {
         try partitions[partition].assign(next(value.count, value.bytes), file)
         try merge.advance()
       }
-      var provisional = counter.knownRows
+      var provisional = counter.rowsOfNoValue
       for own in order {
         let uses = counter.uses(of: own)
         let value = SortedValue(count: uses, first: 0, bytes: counter.value(own))
@@ -102,7 +91,6 @@ struct FinalNumbering {
       rows.append(provisional)
       try progress(number + 1)
     }
-    _ = try known?.finish()
     return (FinalNumbering(tables: layouts, order: [], rows: rows), try writer.finish())
   }
 }

@@ -55,7 +55,7 @@ final class LogReading {
   /// Continues what `work` has, if anything.
   init(
     _ options: PreprocessOptions, _ parser: any BlockParser, memory: PreprocessMemory, work: PreprocessWork,
-    parent: ParentVocabulary?, pool: WorkerPool
+    pool: WorkerPool
   ) throws {
     self.parser = parser
     inputs = options.allInputs
@@ -68,7 +68,6 @@ final class LogReading {
     }
     self.tables = tables
     let path = work.file(.samples)
-    let known = try parent?.load(into: tables, bytes: memory.valueBytes)
     if let recovered = try SampleSpool.recover(
       path, shape: parser.layout.shape, chunkSamples: options.batchSize,
       value: { table, value in tables[table].restore(value) })
@@ -90,11 +89,6 @@ final class LogReading {
       try recount(recovered.rest)
     } else {
       spool = try SampleSpool(path, shape: parser.layout.shape, chunkSamples: options.batchSize)
-      if let known, !known.isComplete {
-        let file = try spill()
-        try known.defineRest(in: tables)
-        spilledFile = file
-      }
     }
   }
 

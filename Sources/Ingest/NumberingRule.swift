@@ -7,9 +7,6 @@ struct NumberingRule {
   /// Most rows of a table, the two reserved ones included; nil for no limit.
   var maximumRows: Int?
 
-  /// How many values of a table may get rows beside the `known` ones that have theirs.
-  func limit(known: Int) -> Int {
-    guard let maximumRows else { return .max }
-    return max(0, maximumRows - Vocabulary.reservedRows - known)
-  }
+  /// How many values of a table may get rows.
+  var limit: Int { maximumRows.map { $0 - Vocabulary.reservedRows } ?? .max }
 }

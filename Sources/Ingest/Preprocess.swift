@@ -46,11 +46,9 @@ public func preprocess(
   let parser = try options.schema.parser(predicts: false)
   let layout = parser.layout
   var numbered = try work.read(SpilledNumbering.self, .numbering)
-  let parent: ParentVocabulary? = nil
   let rule = NumberingRule(minimumCount: options.minimumCount, maximumRows: options.maximumRows)
 
-  let reading = try LogReading(
-    options, parser, memory: memory, work: work, parent: parent, pool: pool)
+  let reading = try LogReading(options, parser, memory: memory, work: work, pool: pool)
   try reading.run(progress)
   arrangement?.remove()
   let spool = reading.spool
@@ -62,8 +60,8 @@ public func preprocess(
     try reading.hold(from: training)
     if reading.tables.contains(where: { $0.spilled != nil }) {
       try SpilledNumbering.make(
-        reading.tables, rule, training: training, memory: memory, parent: parent, hashRows: options.hashRows,
-        work: work, pool, progress)
+        reading.tables, rule, training: training, memory: memory, hashRows: options.hashRows, work: work,
+        pool, progress)
       numbered = try work.read(SpilledNumbering.self, .numbering)
     }
   }
@@ -86,8 +84,7 @@ public func preprocess(
     // Written while the samples are encoded: both only read the counters.
     vocabulary = NamedThread("vocabulary") {
       File.remove(path)
-      let made = try writeVocabulary(
-        tables, layouts, order, parent: parent?.identity, hashRows: hashRows, to: path)
+      let made = try writeVocabulary(tables, layouts, order, hashRows: hashRows, to: path)
       identity.update { $0 = made }
     }
   }
@@ -123,14 +120,12 @@ public func preprocess(
 }
 
 private func writeVocabulary(
-  _ tables: [TableValues], _ layouts: [TableLayout], _ order: [[UInt32]], parent: String?, hashRows: Int?,
-  to path: String
+  _ tables: [TableValues], _ layouts: [TableLayout], _ order: [[UInt32]], hashRows: Int?, to path: String
 ) throws -> String {
-  let writer = try VocabularyWriter(path, tableCount: tables.count, parent: parent, hashRows: hashRows)
+  let writer = try VocabularyWriter(path, tableCount: tables.count, hashRows: hashRows)
   for (table, layout) in layouts.enumerated() {
     let counter = tables[table].counter
     try writer.beginTable(layout)
-    for number in 0..<UInt32(counter.known) { try writer.append(counter.value(number)) }
     for number in order[table] { try writer.append(counter.value(number)) }
   }
   return try writer.finish()

@@ -51,7 +51,7 @@ final class TableValues {
   /// Notes the values in memory that are new since the last time.
   func note(in spool: SampleSpool) throws {
     let count = counter.provisionalRows - Vocabulary.reservedRows
-    try counter.note(max(noted, counter.known)..<count, in: spool, table: number)
+    try counter.note(noted..<count, in: spool, table: number)
     noted = count
   }
 

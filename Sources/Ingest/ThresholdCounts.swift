@@ -8,18 +8,10 @@ public struct ThresholdCounts: Codable, Equatable, Sendable {
   private var values = [Int](repeating: 0, count: thresholds.count + 1)
   private var trainingUses = [Int](repeating: 0, count: thresholds.count + 1)
   private var heldUses = [Int](repeating: 0, count: thresholds.count + 1)
-  /// Of values that have rows whatever the threshold: those of a dataset that is extended.
-  private var knownTrainingUses = 0
-  private var knownHeldUses = 0
 
   init() {}
 
-  mutating func add(_ count: ValueCount, isNew: Bool) {
-    guard isNew else {
-      knownTrainingUses += Int(count.training)
-      knownHeldUses += Int(count.held)
-      return
-    }
+  mutating func add(_ count: ValueCount) {
     var group = 0
     while group < Self.thresholds.count, Int(count.training) >= Self.thresholds[group] { group += 1 }
     values[group] += 1
@@ -33,22 +25,18 @@ public struct ThresholdCounts: Codable, Equatable, Sendable {
       trainingUses[group] += other.trainingUses[group]
       heldUses[group] += other.heldUses[group]
     }
-    knownTrainingUses += other.knownTrainingUses
-    knownHeldUses += other.knownHeldUses
   }
 
-  /// New values that threshold number `threshold` gives a row.
+  /// Values that threshold number `threshold` gives a row.
   public func values(_ threshold: Int) -> Int { values[(threshold + 1)...].reduce(0, +) }
 
   /// Uses in training, those of values without a row included; empty values are no uses.
-  public var allTrainingUses: Int { trainingUses.reduce(knownTrainingUses, +) }
+  public var allTrainingUses: Int { trainingUses.reduce(0, +) }
   /// Those of them whose values get a row.
-  public func trainingUses(_ threshold: Int) -> Int {
-    trainingUses[(threshold + 1)...].reduce(knownTrainingUses, +)
-  }
+  public func trainingUses(_ threshold: Int) -> Int { trainingUses[(threshold + 1)...].reduce(0, +) }
 
   /// Uses outside of training.
-  public var allHeldUses: Int { heldUses.reduce(knownHeldUses, +) }
+  public var allHeldUses: Int { heldUses.reduce(0, +) }
   /// Those of them whose values have no row.
   public func unseenHeldUses(_ threshold: Int) -> Int { heldUses[...threshold].reduce(0, +) }
 }

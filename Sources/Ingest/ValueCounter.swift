@@ -8,8 +8,6 @@ final class ValueCounter {
 
   private let values = ValueTable()
   private var counts: [ValueCount] = []
-  /// The first values have rows already, those that follow the two reserved ones.
-  private(set) var known = 0
 
   /// Numbers and counts a column. The row of a value is its number in order of first appearance, from 2 on; an empty
   /// value has row 1 and is not counted.
@@ -43,15 +41,6 @@ final class ValueCounter {
     counts[Int(row) - Vocabulary.reservedRows].hold()
   }
 
-  /// Takes the value of the next row of a vocabulary that is extended; before any other.
-  func addKnown(_ value: UnsafeRawBufferPointer) throws {
-    guard values.intern(value) == known else {
-      throw ChanterError(.corrupt, "the vocabulary that is extended has a value twice; restore it")
-    }
-    known += 1
-    counts.append(ValueCount())
-  }
-
   /// Notes the values with these numbers in the spool.
   func note(_ numbers: Range<Int>, in spool: SampleSpool, table: Int) throws {
     try spool.note(values, numbers, table: table)
@@ -60,15 +49,15 @@ final class ValueCounter {
   /// Takes a value again that `add` numbered in a run that was interrupted.
   func restore(_ value: UnsafeRawBufferPointer) { _ = values.intern(value) }
 
-  /// Values that have no row yet, in row order, as `ValueCount.order` has it.
+  /// Values that get rows, in row order, as `ValueCount.order` has it.
   func order(minimumCount: Int, limit: Int = .max) -> [UInt32] {
-    ValueCount.order(counts, from: known, minimumCount: minimumCount, limit: limit)
+    ValueCount.order(counts, minimumCount: minimumCount, limit: limit)
   }
 
   /// The final row for each row that `add` gave, by a result of `order`; 0 for values that are left out.
   func finalRows(_ order: [UInt32]) -> [UInt32] {
-    var rows = knownRows
-    var row = UInt32(known + Vocabulary.reservedRows)
+    var rows = rowsOfNoValue
+    var row = UInt32(Vocabulary.reservedRows)
     for number in order {
       rows[Int(number) + Vocabulary.reservedRows] = row
       row += 1
@@ -76,17 +65,17 @@ final class ValueCounter {
     return rows
   }
 
-  /// As `finalRows`, with rows for the known values only.
-  var knownRows: [UInt32] {
+  /// As `finalRows` before any value has a row.
+  var rowsOfNoValue: [UInt32] {
     var rows = [UInt32](repeating: Vocabulary.unseenRow, count: provisionalRows)
-    for row in Int(Vocabulary.emptyRow)..<known + Vocabulary.reservedRows { rows[row] = UInt32(row) }
+    rows[Int(Vocabulary.emptyRow)] = Vocabulary.emptyRow
     return rows
   }
 
   /// What the thresholds need to know.
   var statistics: ThresholdCounts {
     var result = ThresholdCounts()
-    for (number, count) in counts.enumerated() { result.add(count, isNew: number >= known) }
+    for count in counts { result.add(count) }
     return result
   }
 

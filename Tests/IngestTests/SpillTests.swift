@@ -55,7 +55,7 @@ import Testing
       let work = try PreprocessWork(options)
       let reading = try LogReading(
         options, CriteoParser(labelIsOptional: false),
-        memory: try PreprocessMemory(options, CriteoLayout.layout), work: work, parent: nil,
+        memory: try PreprocessMemory(options, CriteoLayout.layout), work: work,
         pool: WorkerPool(threadCount: test.threads))
       try reading.run { _ in }
       let table = reading.tables[0]

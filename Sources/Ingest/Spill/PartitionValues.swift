@@ -6,24 +6,11 @@ final class PartitionValues {
   private let values = ValueTable()
   private var counts: [ValueCount] = []
   private var firsts: [UInt64] = []
-  /// Values that have a row already.
-  private var known = 0
 
   var count: Int { values.count }
 
   /// What all of it takes at most, with one more value, arrays while they grow, and the order that follows.
   var bytes: Int { values.bytes(adding: 1, valueBytes: VocabularyFile.maximumValueBytes) + 32 * counts.count }
-
-  /// Takes a value that has a row already.
-  /// - Returns: its number.
-  func intern(_ value: UnsafeRawBufferPointer) -> Int { values.intern(value) }
-
-  /// Ends the values that have rows.
-  func beginUses(_ known: Int) {
-    self.known = known
-    counts = [ValueCount](repeating: ValueCount(), count: known)
-    firsts = [UInt64](repeating: 0, count: known)
-  }
 
   /// Counts a use and returns the number of its value.
   func add(_ value: UnsafeRawBufferPointer, at place: UInt64, isTraining: Bool) -> Int {
@@ -36,20 +23,20 @@ final class PartitionValues {
     return number
   }
 
-  /// The values that are new and seen often enough, as `SortedValue` has them.
+  /// The values that are seen often enough, as `SortedValue` has them.
   func order(minimumCount: Int) -> [UInt32] {
     // Numbers ascend with first appearance.
-    ValueCount.order(counts, from: known, minimumCount: minimumCount, limit: .max)
+    ValueCount.order(counts, minimumCount: minimumCount, limit: .max)
   }
 
   func value(_ number: UInt32) -> UnsafeRawBufferPointer { values.value(Int(number)) }
   func trainingCount(_ number: UInt32) -> UInt32 { counts[Int(number)].training }
   func first(_ number: UInt32) -> UInt64 { firsts[Int(number)] }
 
-  /// What the thresholds need to know of the values from number `first` on.
-  func statistics(from first: Int) -> ThresholdCounts {
+  /// What the thresholds need to know.
+  var statistics: ThresholdCounts {
     var result = ThresholdCounts()
-    for (number, count) in counts.enumerated() { result.add(count, isNew: number >= first) }
+    for count in counts { result.add(count) }
     return result
   }
 }

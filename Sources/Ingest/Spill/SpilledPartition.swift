@@ -14,8 +14,6 @@ final class SpilledPartition {
 
   let uses: StreamWriter
   private let depth: Int
-  /// Records at the start of the uses that say which row a value has.
-  var definitions = 0
   private var useCount = 0
   /// Its distinct values in the order in which rows are numbered; set by `count`.
   private(set) var sorted: ByteStream?
@@ -62,12 +60,6 @@ final class SpilledPartition {
     let values = PartitionValues()
     let numbers = StreamWriter(work.file)
     let reader = try StreamReader(uses.stream)
-    for number in 0..<definitions {
-      guard try reader.next(), values.intern(reader.bytes) == number else {
-        throw ChanterError(.corrupt, "the vocabulary that is extended has a value twice; restore it")
-      }
-    }
-    values.beginUses(definitions)
     var sample: UInt64 = 0
     var uses = 0
     while try reader.next() {
@@ -94,7 +86,7 @@ final class SpilledPartition {
     try sortedNumbers.finish()
     self.sorted = sorted.stream
     self.sortedNumbers = sortedNumbers.stream
-    statistics = values.statistics(from: definitions)
+    statistics = values.statistics
     return true
   }
 
@@ -105,15 +97,9 @@ final class SpilledPartition {
     let reader = try StreamReader(uses.stream)
     var sample: UInt64 = 0
     var last = [UInt64](repeating: 0, count: Self.fanOut)
-    func target() -> Int { Self.child(of: Fingerprint.short(reader.bytes), depth: depth + 1) }
-    for _ in 0..<definitions where try reader.next() {
-      let child = target()
-      try children[child].uses.append(reader.first, 0, reader.bytes)
-      children[child].definitions += 1
-    }
     while try reader.next() {
       sample += reader.first
-      let child = target()
+      let child = Self.child(of: Fingerprint.short(reader.bytes), depth: depth + 1)
       try children[child].uses.append(sample - last[child], reader.second, reader.bytes)
       last[child] = sample
       try route.append(byte: UInt8(truncatingIfNeeded: child))
@@ -167,8 +153,6 @@ final class SpilledPartition {
       children = []
     } else if let numbers, let sortedNumbers {
       var rows = [UInt32](repeating: Vocabulary.unseenRow, count: distinct)
-      let known = try StreamReader(uses.stream)
-      for number in 0..<definitions where try known.next() { rows[number] = UInt32(known.first) }
       let reader = try StreamReader(sortedNumbers)
       for _ in 0..<frequency.values { rows[Int(try reader.nextInteger())] = try given.nextInteger() }
       let uses = try StreamReader(numbers)

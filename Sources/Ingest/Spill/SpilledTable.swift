@@ -18,7 +18,6 @@ final class SpilledTable {
   /// By partition: the sample of its last use.
   private var last: [UInt64]
   private(set) var useCount: Int
-  private var definitionCounts: [Int]
 
   /// - Parameters:
   ///   - file: gets the streams from `SpilledTable.streams * table` on.
@@ -32,28 +31,19 @@ final class SpilledTable {
     route = writer(SpilledPartition.fanOut)
     last = state?.last ?? [UInt64](repeating: 0, count: SpilledPartition.fanOut)
     useCount = state?.useCount ?? 0
-    definitionCounts = state?.definitions ?? [Int](repeating: 0, count: SpilledPartition.fanOut)
   }
 
   /// What is not in the file, between two uses.
   struct State: Codable, Equatable {
     var last: [UInt64]
     var useCount: Int
-    var definitions: [Int]
   }
 
   /// Puts all uses into the file.
   func save() throws -> State {
     for partition in partitions { try partition.uses.flush() }
     try route.flush()
-    return State(last: last, useCount: useCount, definitions: definitionCounts)
-  }
-
-  /// Says which row a value has; before the first use of any.
-  func define(_ value: UnsafeRawBufferPointer, row: UInt32) throws {
-    let partition = SpilledPartition.child(of: Fingerprint.short(value), depth: 0)
-    try partitions[partition].uses.append(UInt64(row), 0, value)
-    definitionCounts[partition] += 1
+    return State(last: last, useCount: useCount)
   }
 
   /// Adds a use.
@@ -70,10 +60,7 @@ final class SpilledTable {
 
   /// Ends adding.
   func finish() throws {
-    for (partition, definitions) in zip(partitions, definitionCounts) {
-      try partition.uses.finish()
-      partition.definitions = definitions
-    }
+    for partition in partitions { try partition.uses.finish() }
     try route.finish()
   }
 
