@@ -5,7 +5,7 @@ import Primitives
 /// KDD 2017, section 4).
 ///
 /// Exact in bounded memory, as `RankingMetrics`: a sample is a 64-bit key, 8 bytes and 8 to sort, 8 on disk beyond the
-/// budget. M bytes rank M²/128 samples: 100 million need 113 KiB.
+/// budget. M bytes rank M²/128 samples: 100 million need 113 KiB, and 80 bytes for each of their 14,000 runs.
 public final class GroupedRanking {
   public struct Summary: Equatable, Sendable {
     /// Nil where no group has both classes.

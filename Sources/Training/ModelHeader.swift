@@ -103,7 +103,7 @@ public struct ModelHeader: Codable, Equatable, Sendable {
     differences += wanted.control.differences(from: control)
     differences = differences.map { difference in
       let key = String(difference.prefix { $0 != " " })
-      guard let origin = setup.configuration.origins[key], let file = origin.path, let line = origin.line
+      guard let origin = setup.configuration.origin(of: key), let file = origin.path, let line = origin.line
       else { return difference }
       return "\(file):\(line): \(difference)"
     }

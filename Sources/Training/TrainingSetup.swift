@@ -63,7 +63,9 @@ struct TrainingSetup {
       readerBytes: BatchReader.bytes(of: dataset, split: .train),
       largestUnion: { train.largestUnion(of: $0, rows: rowLayout.allRows) }, allRows: rowLayout.allRows,
       policy: run.policy, trains: true, commitInterval: commitInterval,
-      validation: validation.map { ($0.interval, $0.memoryRange(rowLayout, keepsBest: keepsBest)) },
+      validation: validation.map {
+        ($0.interval, $0.memoryRange(rowLayout, copiedRecordBytes: keepsBest ? denseRecordBytes : nil))
+      },
       trustsFirstTouchBefore: train.batches)
   }
 }

@@ -123,7 +123,8 @@ struct ControlOptions: ParsableArguments {
     if let validEvery { settings.append("valid_every=\(validEvery.text)") }
     if let patience { settings.append("patience=\(patience)") }
     if let metric { settings.append("metric=\(metric.rawValue)") }
-    if let group { settings.append("group=\"\(group)\"") }
+    // Between single quotes YAML reads everything but a single quote as it stands.
+    if let group { settings.append("group='\(group.replacingOccurrences(of: "'", with: "''"))'") }
     if keepBest { settings.append("keep_best=true") }
     if let negativeRate { settings.append("negative_rate=\(negativeRate)") }
     if let maxBatches { settings.append("max_batches=\(maxBatches)") }

@@ -23,6 +23,9 @@ struct Train: ParsableCommand {
       training early, --keep-best keeps the best model in its folder `best`. What is decided is committed, so that a run
       that was killed goes on to the same end.
 
+      With --negative-rate, evaluate and predict correct for the negatives that the log left out; validations during training
+      measure the log as it is.
+
       --from begins a new model with another one's rows and dense parameters; rows need the same dimension, the dense
       parameters start fresh where layers differ in shape, and optimizer state starts fresh always.
 
@@ -66,9 +69,10 @@ struct Train: ParsableCommand {
     request.stop = Interrupt.stop
     request.started = { display.start($0, configuration) }
     request.progressed = { display.progress($0) }
+    request.scored = { display.scored($0, of: $1) }
     request.validated = { display.validated($0) }
     let summary = try request.run()
-    try display.end(summary, model: out)
+    try display.end(summary, model: out, configuration.run)
     if summary.end == .interrupted { throw Interrupt.exitCode }
   }
 }

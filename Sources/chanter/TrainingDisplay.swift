@@ -8,6 +8,7 @@ final class TrainingDisplay {
   private let line = ProgressLine()
   private var previous: RunProgress?
   private var batchesPerEpoch = 1
+  private var validationRate = PhaseRate()
 
   init(format: OutputFormat) { self.format = format }
 
@@ -110,8 +111,13 @@ final class TrainingDisplay {
         + " hit rate \(fixed(100 * recent.hitRate, 2))%, \(duration(left * progress.seconds)) left")
   }
 
+  func scored(_ samples: Int, of total: Int) {
+    line.show(validationRate.describe("validating", done: samples, total: total))
+  }
+
   func validated(_ outcome: ValidationOutcome) {
     line.clear()
+    validationRate = PhaseRate()
     let record = outcome.record
     var parts = ["AUC \(record.auc.map { fixed($0, 6) } ?? "undefined")"]
     if let grouped = record.groupedAUC { parts.append("grouped AUC \(fixed(grouped, 6))") }
@@ -126,14 +132,15 @@ final class TrainingDisplay {
     }
   }
 
-  func end(_ summary: RunSummary, model: String) throws {
+  func end(_ summary: RunSummary, model: String, _ run: RunConfiguration) throws {
     line.clear()
     let total = Line(summary.progress, since: nil, status: status(summary.end))
     if format == .json { return try printJSON(total) }
     let counters = summary.progress.counters
     switch summary.end {
     case .alreadyFinished:
-      printLine("\(model) has finished its \(grouped(total.batch)) batches; give --epochs to go on")
+      let flags = run.flags(for: total.batch + 1, batchesPerEpoch: summary.progress.batchesPerEpoch)
+      printLine("\(model) has finished its \(grouped(total.batch)) batches; give \(flags) or more to go on")
       return
     case .interrupted:
       printLine(

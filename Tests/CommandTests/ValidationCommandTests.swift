@@ -124,6 +124,9 @@ import Testing
         .wait()
         #expect(run.status == 64, "\(run.errors)")
       }
+      try Command.fail(
+        "train", path("data"), "--out", path("m"), "--memory", "24MiB", "--valid-every", "epoch", "--group",
+        "it's \"one\"", saying: ["group: `it's \"one\"` is not a categorical feature"])
       let file = path("bad.yaml")
       try "schedule:\n  type: cosine\n  factor: 0.5\n".write(toFile: file, atomically: false, encoding: .utf8)
       try Command.fail(

@@ -142,6 +142,15 @@ import Testing
     #expect(resolved.text.contains("valid_every: 2 epochs\n") && resolved.text.contains("  type: plateau\n"))
   }
 
+  @Test func flagsThatLetARunGoFurther() {
+    var run = RunConfiguration()
+    run.epochs = 2
+    #expect(run.flags(for: 21, batchesPerEpoch: 10) == "--epochs 3")
+    run.maximumBatches = 5
+    #expect(run.flags(for: 7, batchesPerEpoch: 10) == "--max-batches 7")
+    #expect(run.flags(for: 30, batchesPerEpoch: 10) == "--max-batches 30 and --epochs 3")
+  }
+
   @Test func differencesNameTheKey() {
     var mine = TrainingControl()
     mine.patience = 3

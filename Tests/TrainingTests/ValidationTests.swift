@@ -130,16 +130,106 @@ private struct Crash: Error {}
   @Test func aLineWithoutItsCommitIsWrittenAgain() throws {
     try withData { data, path in
       let harness = try Harness(data, Self.configuration())
-      try harness.train(path("model"), until: 12)
-      let store = try ModelStore.openForReading(at: path("model"))
-      let record = AlignedBuffer<UInt8>(count: try store.readState().denseBytes)
-      _ = try store.readState(dense: UnsafeMutableRawBufferPointer(record.prefix()))
-      var state = try DenseRecord.state(record.rawBytes, cursor: 12, path: "")
-      #expect(state.validatedAt == 12)
-      state.validatedAt = 6
-      let log = try MetricsLog(modelPath: path("model"), validatedAt: state.validatedAt)
-      _ = log
-      #expect(try Self.records(path("model")).count == 1)
+      try harness.train(path("whole"), until: 20)
+      let whole = try Self.records(path("whole"))
+      // Ends behind the commit after batch 12, before its validation is done.
+      let stop = StopSignal()
+      try harness.train(
+        path("cut"), until: 20, stop: stop, observer: { if $0.step == 11 { stop.request() } })
+      #expect(try Harness.cursor(path("cut")) == 12)
+      #expect(try Self.records(path("cut")) == [whole[0]])
+      let file = "\(path("whole"))/metrics.jsonl"
+      let lines = try String(contentsOfFile: file, encoding: .utf8).split(separator: "\n").prefix(2)
+      try (lines.joined(separator: "\n") + "\n").write(
+        toFile: "\(path("cut"))/metrics.jsonl", atomically: false, encoding: .utf8)
+      try harness.train(path("cut"), until: 20)
+      #expect(try Self.records(path("cut")) == whole)
+      #expect(try Harness.digest(path("cut")) == Harness.digest(path("whole")))
+    }
+  }
+
+  @Test func aHalfMadeCopyOfAKilledRunIsRemoved() throws {
+    try withData { data, path in
+      var configuration = Self.configuration()
+      configuration.run.maximumBatches = 4
+      _ = try request(data, path("model"), configuration, memory: 64 << 20).run()
+      let partial = "\(path("model"))/best.partial"
+      try FileManager.default.createDirectory(atPath: partial, withIntermediateDirectories: false)
+      try Data(count: 4096).write(to: URL(fileURLWithPath: partial + "/data.mdb"))
+      configuration.run.maximumBatches = 5
+      _ = try request(data, path("model"), configuration, memory: 64 << 20).run()
+      #expect(!FileManager.default.fileExists(atPath: partial))
+    }
+  }
+
+  @Test func keepingTheBestCountsTheDenseRecord() throws {
+    try withData { data, path in
+      var configuration = Self.configuration()
+      configuration.model.network.top = [2048, 1]
+      configuration.run.keepsBest = true
+      let harness = try Harness(data, configuration)
+      let record = harness.setup.denseRecordBytes
+      #expect(record > 100_000)
+      let least = try #require(harness.needs.validation).bytes.lowerBound
+      // The copy's buffer of it and its pages.
+      let rows =
+        MemoryCosts.openStoreBytes + MemoryCosts.copyBytes(blocks: 64, layout: harness.setup.rowLayout)
+      #expect(least >= rows + 2 * record)
+    }
+  }
+
+  @Test func progressOfAValidationIsTold() throws {
+    try withData { data, path in
+      var run = request(data, path("model"), Self.configuration(), memory: 64 << 20)
+      var told: [Int] = []
+      run.scored = { done, total in
+        #expect(total == 160)
+        told.append(done)
+      }
+      _ = try run.run()
+      #expect(told == [32, 64, 96, 128, 160] + [32, 64, 96, 128, 160] + [32, 64, 96, 128, 160])
+    }
+  }
+
+  @Test func anUndefinedMetricSaysWhy() throws {
+    try withData { data, _ in
+      var control = Self.configuration().control
+      for (metric, reason) in [
+        (ValidationMetric.groupedAUC, "no group has samples of both classes"), (.auc, "one class only"),
+      ] {
+        control.metric = metric
+        let validation = try #require(try Validation(dataset: Dataset(opening: data), control: control))
+        let ranking = RankingMetrics()
+        try ranking.add(score: 0.5, label: 1)
+        let error = #expect(throws: ChanterError.self) {
+          try validation.value(Validation.Result(summary: ranking.finish(), groupedAUC: nil))
+        }
+        #expect(error?.message.contains(reason) == true && error?.message.contains("--metric") == true)
+      }
+    }
+  }
+
+  @Test func aChangedKeyIsNamedWithItsLine() throws {
+    try withData { data, path in
+      func configuration(_ more: String) throws -> Configuration {
+        let text = "dimension: 4\nbottom: [8, 4]\ntop: [16, 1]\nmax_batches: 2\n" + more
+        try text.write(toFile: path("model.yaml"), atomically: false, encoding: .utf8)
+        return try ConfigurationReader.read(path: path("model.yaml"))
+      }
+      _ = try request(data, path("model"), configuration(""), memory: 64 << 20).run()
+      for (more, message) in [
+        (
+          "patience: 0\nschedule:\n  warmup_batches: 3\n",
+          "model.yaml:7: schedule is type constant, warmup_batches 3"
+        ),
+        ("positive_weight: 2\n", "model.yaml:5: positive_weight is 2.0 now and was 1.0"),
+        ("\nseed: 9\n", "model.yaml:6: seed is 9 now"),
+      ] {
+        let error = #expect(throws: ChanterError.self) {
+          try request(data, path("model"), configuration(more), memory: 64 << 20).run()
+        }
+        #expect(error?.message.contains(message) == true, "\(error?.description ?? "")")
+      }
     }
   }
 

@@ -22,6 +22,8 @@ public struct TrainingRequest {
   /// Called before the first batch, with what the run will do.
   public var started: (RunStart) -> Void = { _ in }
   public var progressed: (RunProgress) -> Void = { _ in }
+  /// Called during a validation with the samples scored so far and in all.
+  public var scored: (_ done: Int, _ total: Int) -> Void = { _, _ in }
   /// Called after each validation.
   public var validated: (ValidationOutcome) -> Void = { _ in }
 
@@ -65,7 +67,8 @@ extension TrainingRequest {
     let compactionBlocks = plan?.compactionBlocks ?? MemoryNeeds.mostCompactionBlocks
     let session = try ModelSession(
       path: modelPath, header: header, setup: setup, workers: workers,
-      origin: try makeOrigin(memory: plan?.budget), compactionBlocks: compactionBlocks,
+      origin: try makeOrigin(memory: plan?.budget),
+      compactionBlocks: compactionBlocks,
       stop: stop)
     // Rows that this data uses for the first time may be stored already.
     if session.header.isWarmStarted { needs.trustsFirstTouchBefore = 0 }
@@ -75,7 +78,7 @@ extension TrainingRequest {
     let controller = TrainingController(setup, state: session.state)
     try controller.record(
       in: modelPath, keepsBest: configuration.run.keepsBest,
-      memory: plan?.validationBytes ?? needs.validation?.bytes.upperBound ?? 0, validated)
+      memory: plan?.validationBytes ?? needs.validation?.bytes.upperBound ?? 0, scored: scored, validated)
     try VocabularyLink.ensure(in: modelPath, of: dataset)
 
     let meter = RunMeter(endStep: end, batchesPerEpoch: batches, display: progressed)
@@ -87,8 +90,8 @@ extension TrainingRequest {
     guard first <= end else {
       throw ChanterError(
         .mismatch,
-        "the model was trained for \(first) batches, more than the \(end) of \(configuration.run.epochs) epochs;"
-          + " give --epochs \((first + batches - 1) / batches) or more", path: modelPath)
+        "the model was trained for \(first) batches, more than the \(end) wanted; give"
+          + " \(configuration.run.flags(for: first, batchesPerEpoch: batches)) or more", path: modelPath)
     }
     if controller.state.isStopped { return summary(.stoppedEarly, first) }
     if first == end, !controller.isDue(at: first) { return summary(.alreadyFinished, first) }
@@ -152,6 +155,9 @@ extension TrainingRequest {
           "in-memory training of this dataset needs \(ByteSize.ceilingMebibytes(bytes)); raise --memory, or leave out"
             + " --in-memory to train out of core from \(ByteSize.ceilingMebibytes(needs.minimum)) on")
       }
+      try InMemoryTrainer.requireMachine(
+        has: bytes,
+        "leave out --in-memory to train out of core from \(ByteSize.ceilingMebibytes(needs.minimum)) on")
       return nil
     }
     guard let memory else {

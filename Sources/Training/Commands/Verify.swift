@@ -99,6 +99,10 @@ extension VerificationRequest {
   /// The plain trainer as it is after the last batch.
   private func plainRun(_ dataset: Dataset, trace: String) throws -> InMemoryTrainer {
     let setup = try TrainingSetup(dataset: dataset, configuration: configuration)
+    try InMemoryTrainer.requireMachine(
+      has: InMemoryTrainer.bytes(layout: setup.rowLayout, batchLayout: setup.batchLayout)
+        + setup.networkBytes,
+      "verify on a dataset with fewer rows")
     let workers = WorkerPool(threadCount: setup.threads)
     let trainer = try InMemoryTrainer(
       layout: setup.rowLayout, network: setup.makeNetwork(workers: workers),

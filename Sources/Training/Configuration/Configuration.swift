@@ -80,4 +80,13 @@ extension RunConfiguration {
     }
     return end
   }
+
+  /// The flags, with their least values, that let a model be trained for `cursor` batches.
+  public func flags(for cursor: Int, batchesPerEpoch: Int) -> String {
+    var flags: [String] = []
+    if let maximumBatches, maximumBatches < cursor { flags.append("--max-batches \(cursor)") }
+    let wanted = (cursor + batchesPerEpoch - 1) / batchesPerEpoch
+    if epochs < wanted { flags.append("--epochs \(wanted)") }
+    return flags.joined(separator: " and ")
+  }
 }

@@ -19,33 +19,64 @@ public struct BestCopy {
   private static let leastGroup = 64
 
   /// The least memory that copying works with.
-  static func leastMemory(_ layout: RowLayout) -> Int {
-    MemoryCosts.openStoreBytes + MemoryCosts.copyBytes(blocks: leastGroup, layout: layout)
+  static func leastMemory(_ layout: RowLayout, denseRecordBytes: Int) -> Int {
+    fixedBytes(layout, denseRecordBytes) + MemoryCosts.copyBytes(blocks: leastGroup, layout: layout)
+  }
+
+  /// What copying takes beside rows: an open store, the dense record and its pages.
+  private static func fixedBytes(_ layout: RowLayout, _ denseRecordBytes: Int) -> Int {
+    MemoryCosts.openStoreBytes + denseRecordBytes
+      + MemoryCosts.commitBytes(rows: 0, layout: layout, denseBytes: denseRecordBytes)
+  }
+
+  private var target: String { "\(modelPath)/\(Self.directoryName)" }
+  private var partial: String { target + ".partial" }
+
+  /// Removes what a run that was killed while it copied has left.
+  func removePartial() throws {
+    guard File.exists(partial) else { return }
+    do {
+      try FileManager.default.removeItem(atPath: partial)
+    } catch {
+      throw ChanterError(
+        .io, "cannot remove what is left of a copy: \(error.localizedDescription)", path: partial)
+    }
   }
 
   /// Copies the last commit of `store`.
   func replace(with store: ModelStore) throws -> Result {
     let clock = ContinuousClock()
     let start = clock.now
-    let target = "\(modelPath)/\(Self.directoryName)"
-    let partial = target + ".partial"
-    let files = FileManager.default
+    try removePartial()
     do {
-      if File.exists(partial) { try files.removeItem(atPath: partial) }
-      try files.createDirectory(atPath: partial, withIntermediateDirectories: false)
+      let bytes = try writePartial(store)
+      try File.replace(target, with: partial)
+      // What was the best before; the next run removes it where this fails.
+      try? removePartial()
+      return Result(path: target, bytes: bytes, seconds: (clock.now - start) / .seconds(1))
+    } catch {
+      // Where the disk is full, half a copy would only keep it so.
+      try? removePartial()
+      throw error
+    }
+  }
+
+  /// - Returns: the size of the copy's data file.
+  private func writePartial(_ store: ModelStore) throws -> Int {
+    do {
+      try FileManager.default.createDirectory(atPath: partial, withIntermediateDirectories: false)
     } catch {
       throw ChanterError(.io, "cannot make room for the copy: \(error.localizedDescription)", path: partial)
     }
+    let snapshot = try Snapshot(store)
     let bytesOfGroup = MemoryCosts.copyBytes(blocks: Self.leastGroup, layout: store.layout)
-    let groups = max(1, (memory - MemoryCosts.openStoreBytes) / bytesOfGroup)
-    _ = try Snapshot(store).copy(to: partial, groupBlocks: groups * Self.leastGroup)
+    let left = memory - Self.fixedBytes(store.layout, snapshot.state.denseBytes)
+    let groups = max(1, left / bytesOfGroup)
+    _ = try snapshot.copy(to: partial, groupBlocks: groups * Self.leastGroup)
     try VocabularyLink.copy(from: modelPath, to: partial)
     try MetricsLog.copy(from: modelPath, to: partial)
     let bytes = try File(reading: "\(partial)/\(ModelStore.dataFile)").size()
     try File.synchronizeDirectory(partial)
-    try File.replace(target, with: partial)
-    // What was the best before; the next copy removes it where this fails.
-    try? files.removeItem(atPath: partial)
-    return Result(path: target, bytes: bytes, seconds: (clock.now - start) / .seconds(1))
+    return bytes
   }
 }

@@ -84,7 +84,11 @@ final class MetricsLog {
     let source = "\(modelPath)/\(fileName)"
     guard File.exists(source) else { return }
     do {
-      try FileManager.default.copyItem(atPath: source, toPath: "\(directory)/\(fileName)")
+      let target = "\(directory)/\(fileName)"
+      try FileManager.default.copyItem(atPath: source, toPath: target)
+      try File(reading: target).synchronize()
+    } catch let error as ChanterError {
+      throw error
     } catch {
       throw ChanterError(.io, "cannot copy the metrics: \(error.localizedDescription)", path: source)
     }

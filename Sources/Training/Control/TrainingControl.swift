@@ -13,7 +13,8 @@ public struct TrainingControl: Codable, Equatable, Sendable {
   /// What the loss of a sample with label 1, and with label 0, is multiplied by.
   public var positiveWeight: Float = 1
   public var negativeWeight: Float = 1
-  /// Share of the negatives that the log has kept, in (0, 1]; see `corrected`.
+  /// Share of the negatives that the log has kept, in (0, 1]; see `corrected`. Validations during training measure the log as
+  /// it is, without the correction; evaluating and predicting correct.
   public var negativeRate: Float = 1
 
   public init() {}

@@ -24,6 +24,7 @@ final class TrainingController {
   private var log: MetricsLog?
   private var best: BestCopy?
   private var validated: (ValidationOutcome) -> Void = { _ in }
+  private var scored: (_ done: Int, _ total: Int) -> Void = { _, _ in }
 
   /// - Parameters:
   ///   - state: as the model's last commit has it.
@@ -37,11 +38,16 @@ final class TrainingController {
 
   /// Writes every validation to the model's log, keeps a copy of the best, and tells about both.
   func record(
-    in modelPath: String, keepsBest: Bool, memory: Int, _ validated: @escaping (ValidationOutcome) -> Void
+    in modelPath: String, keepsBest: Bool, memory: Int,
+    scored: @escaping (_ done: Int, _ total: Int) -> Void = { _, _ in },
+    _ validated: @escaping (ValidationOutcome) -> Void
   ) throws {
     guard validation != nil else { return }
     log = try MetricsLog(modelPath: modelPath, validatedAt: state.validatedAt)
-    if keepsBest { best = BestCopy(modelPath: modelPath, memory: memory) }
+    let copy = BestCopy(modelPath: modelPath, memory: memory)
+    try copy.removePartial()
+    if keepsBest { best = copy }
+    self.scored = scored
     self.validated = validated
   }
 
@@ -81,10 +87,13 @@ final class TrainingController {
     struct Stopped: Error {}
     let before = clock.now
     let measurement = validation.makeMeasurement()
+    var samples = 0
     do {
       try score { batch, scores in
         if stop.isRequested { throw Stopped() }
         try measurement.add(batch, scores)
+        samples += batch.sampleCount
+        scored(samples, validation.samples)
       }
     } catch is Stopped {
       return false

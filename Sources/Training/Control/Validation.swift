@@ -33,6 +33,7 @@ struct Validation {
 
   /// Batches scored ahead where memory allows.
   static let lookahead = 8
+  var samples: Int { dataset.manifest.valid.samples }
   /// Memory for ranking; more scores go to a temporary file.
   private static let mostRankingBytes = 4 << 20
 
@@ -60,9 +61,11 @@ struct Validation {
   }
 
   /// The least that scoring takes, and what it takes at most.
-  func memoryRange(_ layout: RowLayout, keepsBest: Bool) -> ClosedRange<Int> {
+  /// - Parameter copiedRecordBytes: the dense record, where the best model is kept; else nil.
+  func memoryRange(_ layout: RowLayout, copiedRecordBytes: Int?) -> ClosedRange<Int> {
     let needs = needs(layout)
-    let least = max(needs.minimum, keepsBest ? BestCopy.leastMemory(layout) : 0)
+    let copy = copiedRecordBytes.map { BestCopy.leastMemory(layout, denseRecordBytes: $0) }
+    let least = max(needs.minimum, copy ?? 0)
     return least...max(least, needs.budget(lookahead: Self.lookahead, share: 1))
   }
 
@@ -129,7 +132,10 @@ struct Validation {
     guard let value else {
       throw ChanterError(
         .badInput,
-        "\(metric.rawValue) of the validation split is undefined: it has samples of one class only",
+        "\(metric.rawValue) of the validation split is undefined: "
+          + (metric == .groupedAUC
+            ? "no group has samples of both classes" : "it has samples of one class only")
+          + "; choose --metric log_loss or accuracy, or preprocess with a larger validation split",
         path: dataset.path)
     }
     return value

@@ -1,4 +1,5 @@
 import BatchStore
+import Foundation
 import Lookahead
 import Models
 import Primitives
@@ -51,6 +52,17 @@ final class InMemoryTrainer {
   /// them, and one batch.
   static func bytes(layout: RowLayout, batchLayout: BatchLayout) -> Int {
     layout.allRows * (2 * layout.rowBytes + 13) + batchLayout.bytes
+  }
+
+  /// - Throws: `.budget` if this machine cannot hold so much.
+  static func requireMachine(has bytes: Int, _ advice: String) throws {
+    let installed = Int(clamping: ProcessInfo.processInfo.physicalMemory)
+    guard bytes <= installed else {
+      throw ChanterError(
+        .budget,
+        "the plain trainer needs \(ByteSize.ceilingMebibytes(bytes)) here, and this machine has"
+          + " \(ByteSize.format(installed)); \(advice)")
+    }
   }
 
   private func slot(_ key: RowKey) -> Int { tableStarts[key.table] + Int(key.row) }
