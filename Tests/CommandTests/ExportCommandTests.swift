@@ -122,6 +122,62 @@ import Testing
     }
   }
 
+  @Test func valuesWithTabsAndBackslashesStayOnTheirLine() throws {
+    try withTemporaryDirectory { directory in
+      func path(_ name: String) -> String { directory.appendingPathComponent(name).path }
+      try ("clicked,name\n" + String(repeating: "1,a\tb\n0,c\\td\n", count: 40)).write(
+        toFile: path("log.csv"), atomically: false, encoding: .utf8)
+      try """
+      separator: ","
+      header: true
+      columns:
+        - name: clicked
+          type: label
+        - name: name
+          type: categorical
+
+      """.write(toFile: path("log.yaml"), atomically: false, encoding: .utf8)
+      try Command.succeed(
+        "preprocess", path("log.csv"), "--schema", path("log.yaml"), "--out", path("data"), "--batch-size",
+        "8")
+      try Command.succeed(
+        "train", path("data"), "--out", path("model"), "--config", Command.configuration("lr.yaml"),
+        "--memory",
+        "32MiB")
+      try Command.succeed("export", path("model"), "--out", path("out"))
+      let text = try String(contentsOfFile: path("out/name.values.tsv"), encoding: .utf8)
+      #expect(text == "2\ta\\tb\n3\tc\\\\td\n")
+    }
+  }
+
+  /// Rows 0 and 1 come along even where a table has no values at all.
+  @Test func aWarmStartTakesTheRowsOfNoValue() throws {
+    try withModel { path, settings in
+      for (name, source, count) in [("some", "first", "3"), ("none", "second", "100000")] {
+        try Command.succeed(
+          "preprocess", path("\(source).tsv"), "--out", path(name), "--batch-size", "64", "--min-count", count
+        )
+      }
+      let source = try Command.Running(["train", path("some"), "--out", path("a")] + settings).wait()
+      #expect(source.status == 0, "\(source.errors)")
+      let warm = try Command.Running(
+        [
+          "train", path("none"), "--out", path("b"), "--from", path("a"), "--set", "rows.optimizer=sgd",
+          "--set",
+          "rows.learning_rate=1e-30", "--max-batches", "1",
+        ] + settings
+      ).wait()
+      #expect(warm.status == 0, "\(warm.errors)")
+      var exported: [[String: Data]] = []
+      for model in ["a", "b"] {
+        try Command.succeed("export", path(model), "--table", "C26", "--out", path("of-\(model)"))
+        exported.append(try rows(path("of-\(model)"), "C26", dimension: 16))
+      }
+      let expected = try #require(exported[0]["#0"])
+      #expect(exported[1]["#0"] == expected && exported[1].keys.allSatisfy { $0.hasPrefix("#") })
+    }
+  }
+
   @Test func whatDoesNotFitIsSaid() throws {
     try withModel { path, settings in
       try Command.fail(
@@ -135,6 +191,22 @@ import Testing
         "--set",
         settings[3], "--set", settings[5], "--memory", "32MiB", saying: ["are hashed", "--from"])
       #expect(!FileManager.default.fileExists(atPath: path("wide")))
+      // Another dataset's vocabulary beside the model would match the wrong rows.
+      try Command.succeed("copy", path("model"), path("swapped"))
+      try FileManager.default.removeItem(atPath: path("swapped/vocabulary.values"))
+      try FileManager.default.copyItem(
+        atPath: path("second/vocabulary.values"), toPath: path("swapped/vocabulary.values"))
+      try Command.fail(
+        "train", path("second"), "--out", path("wide"), "--from", path("swapped"), "--config", settings[1],
+        "--set", settings[3], "--set", settings[5], "--memory", "32MiB", saying: ["belongs to another model"])
+      #expect(!FileManager.default.fileExists(atPath: path("wide")))
+      let train = ["train", path("first"), "--out", path("model")] + settings
+      let less = try Command.Running(train + ["--max-batches", "5"]).wait()
+      #expect(less.status == 1 && less.errors.contains("give --max-batches 22 or more"), "\(less.errors)")
+      let same = try Command.Running(train + ["--max-batches", "22"]).wait()
+      #expect(
+        same.status == 0 && same.output.contains("give --max-batches 23 and --epochs 2 or more to go on"),
+        "\(same.output)")
       let other = try Command.Running(
         ["train", path("second"), "--out", path("deep"), "--from", path("model"), "--max-batches", "2"]
           + settings

@@ -8,6 +8,27 @@ import Testing
 @testable import Training
 
 @Suite struct ExportTests {
+  /// Nearly all of the budget is the network's, which is there before a warm start begins.
+  @Test func aWarmStartKeepsToWhatTheNetworkLeaves() throws {
+    try withTemporaryDirectory { directory in
+      let data = directory.appendingPathComponent("data").path
+      try SmallDataset.write(to: data, batches: 2, batchSize: 32)
+      var configuration = SmallDataset.configuration()
+      configuration.model.network.top = [4096, 512, 1]
+      let setup = try Harness(data, configuration).setup
+      let budget = setup.memoryNeeds(run: configuration.run, commitInterval: 64).minimum + (4 << 20)
+      #expect(2 * setup.networkBytes > budget)
+      let memory = WarmStart.memory(of: budget, beside: setup)
+      let network = try setup.makeNetwork(workers: WorkerPool(threadCount: 1))
+      let store = try setup.createModel(
+        at: directory.appendingPathComponent("model").path,
+        header: ModelHeader(configuration: configuration, dataset: setup.dataset), network: network)
+      let writer = try WarmStartWriter(store, memory: memory / 2)
+      #expect(
+        setup.networkBytes + MemoryCosts.openStoreBytes + writer.memoryBytes + memory / 4 <= budget)
+    }
+  }
+
   @Test func aMatrixHasTheBytesThatNumpyWrites() throws {
     try withTemporaryDirectory { directory in
       let path = directory.appendingPathComponent("a.npy").path

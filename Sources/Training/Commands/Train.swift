@@ -67,7 +67,8 @@ extension TrainingRequest {
     let compactionBlocks = plan?.compactionBlocks ?? MemoryNeeds.mostCompactionBlocks
     let session = try ModelSession(
       path: modelPath, header: header, setup: setup, workers: workers,
-      origin: try makeOrigin(memory: plan?.budget),
+      origin: try makeOrigin(
+        memory: plan.map { WarmStart.memory(of: $0.budget, beside: setup) } ?? WarmStart.defaultMemory),
       compactionBlocks: compactionBlocks,
       stop: stop)
     // Rows that this data uses for the first time may be stored already.
@@ -127,10 +128,10 @@ extension TrainingRequest {
   }
 
   /// The model to begin with, for a model that is not there yet.
-  private func makeOrigin(memory: Int?) throws -> WarmStart? {
+  private func makeOrigin(memory: Int) throws -> WarmStart? {
     guard let origin else { return nil }
     guard try ModelStore.exists(at: modelPath) else {
-      return try WarmStart(from: origin, memory: memory ?? WarmStart.defaultMemory)
+      return try WarmStart(from: origin, memory: memory)
     }
     let store = try ModelStore.openForReading(at: modelPath)
     guard try ModelHeader(store.header, path: modelPath).isWarmStarted else {

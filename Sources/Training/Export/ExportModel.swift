@@ -26,7 +26,8 @@ public struct ExportResult: Sendable {
 ///
 /// - `TABLE.npy`: fp32 [rows × dimension], the weights of every row that training has changed, in row order; without
 ///   optimizer state. Rows never changed have nothing but their random initial value, and are left out.
-/// - `TABLE.values.tsv`: a line for each row of the matrix: its row number, a tab, the raw value, in which `\`, tab, line
+/// - `TABLE.values.tsv`: a line for each row of the matrix: its row number, a tab, the raw value (the number of its bucket
+///   where values are hashed; nothing for a model without vocabulary), in which `\`, tab, line
 ///   feed and carriage return are written as `\\`, `\t`, `\n` and `\r`. Rows 0 (rare and unseen values) and 1 (empty)
 ///   stand for no value.
 /// - `dense.safetensors`: the dense parameters without their optimizer state, by layer.
@@ -67,15 +68,9 @@ public func exportModel(
 private func exportDense(
   _ snapshot: Snapshot, _ header: ModelHeader, _ store: ModelStore, to path: String
 ) throws -> Int {
-  let record = AlignedBuffer<UInt8>(count: snapshot.state.denseBytes)
-  try snapshot.readDense(into: UnsafeMutableRawBufferPointer(record.prefix()))
   let tensors = try header.specification(tables: store.layout.tables).tensors()
+  let record = try readDenseRecord(snapshot, tensors, path: store.path)
   let parameters = DenseRecord.parameters(record.rawBytes).bindMemory(to: Float.self)
-  guard tensors.allSatisfy({ $0.offset + $0.shape.reduce(1, *) <= parameters.count }) else {
-    throw ChanterError(
-      .corrupt, "the model's header does not fit its dense parameters; restore it from a copy",
-      path: store.path)
-  }
   try withExtendedLifetime(record) {
     try SafetensorsFile.write(
       path,
@@ -89,6 +84,21 @@ private func exportDense(
       ])
   }
   return tensors.count
+}
+
+/// The dense record of a snapshot.
+/// - Throws: `.corrupt` unless it holds these tensors.
+func readDenseRecord(
+  _ snapshot: Snapshot, _ tensors: [ParameterTensor], path: String
+) throws -> AlignedBuffer<UInt8> {
+  let record = AlignedBuffer<UInt8>(count: snapshot.state.denseBytes)
+  try snapshot.readDense(into: UnsafeMutableRawBufferPointer(record.prefix()))
+  let count = DenseRecord.parameters(record.rawBytes).count / MemoryLayout<Float>.stride
+  guard tensors.allSatisfy({ $0.offset + $0.shape.reduce(1, *) <= count }) else {
+    throw ChanterError(
+      .corrupt, "the model's header does not fit its dense parameters; restore it from a copy", path: path)
+  }
+  return record
 }
 
 private func exportTable(

@@ -17,8 +17,8 @@ public struct WarmStartReport: Sendable {
 /// value where the vocabularies differ, and the dense parameters if the layers have the same shapes. Optimizer state starts
 /// fresh, for rows and dense parameters alike: the other one's accumulated steps belong to its learning rate and its data.
 ///
-/// Bounded memory: a part of the target's values at a time, with a pass over the source's table for each part. The model
-/// appears under its name only when it is whole.
+/// Bounded memory, beside that of the network, which is there already: a part of the target's values at a time, with a pass
+/// over the source's table for each part. The model appears under its name only when it is whole.
 struct WarmStart {
   let sourcePath: String
   /// Bytes to stay within.
@@ -26,6 +26,14 @@ struct WarmStart {
 
   /// What an in-memory run allows, which states no budget.
   static let defaultMemory = 512 << 20
+
+  /// Less would take a pass over the other model for every few values.
+  private static let leastMemory = 4 << 20
+
+  /// What a budget leaves beside the network, an open store, and the dense record with its pages.
+  static func memory(of budget: Int, beside setup: TrainingSetup) -> Int {
+    max(leastMemory, budget - setup.networkBytes - MemoryCosts.openStoreBytes - 2 * setup.denseRecordBytes)
+  }
 
   private let store: ModelStore
   private let snapshot: Snapshot
@@ -54,6 +62,7 @@ struct WarmStart {
           + " the same dimension, or leave out --from", path: sourcePath)
     }
     let difference = try takeDense(setup.specification, network)
+    try VocabularyLink.check(in: sourcePath, identity: header.dataset.vocabulary)
     let pending = try PendingOutput(path)
     let rows = try {
       let new = try setup.createModel(
@@ -80,8 +89,7 @@ struct WarmStart {
     for (one, other) in zip(own, wanted) where one.shape != other.shape {
       return "\(one.name) has the shape \(one.shape) there and \(other.shape) here"
     }
-    let record = AlignedBuffer<UInt8>(count: snapshot.state.denseBytes)
-    try snapshot.readDense(into: UnsafeMutableRawBufferPointer(record.prefix()))
+    let record = try readDenseRecord(snapshot, own, path: sourcePath)
     let parameters = AlignedBuffer<UInt8>(count: network.parameterBytes.count)
     let bytes = UnsafeMutableRawBufferPointer(parameters.prefix())
     bytes.copyMemory(from: network.parameterBytes)
@@ -121,17 +129,22 @@ struct WarmStart {
           + " cannot be told apart; leave out --from", path: sourcePath)
     }
     var isFirst = true
-    while let part = try wanted.next(bytes: memory / 4) {
+    var part = try wanted.next(bytes: memory / 4)
+    // At least once, for the rows that stand for no value.
+    repeat {
       let values = try values(in: vocabulary, of: source)
       try snapshot.forEachChangedRow(of: source) { key, row in
         if key.row < Vocabulary.reservedRows {
           if isFirst { try writer.append(RowKey(table: table, row: key.row), row) }
-        } else if let value = try values.value(of: key.row), let number = part.values.find(value) {
+        } else if let part, let value = try values.value(of: key.row), let number = part.values.find(value) {
           try writer.append(RowKey(table: table, row: part.firstRow + UInt32(number)), row)
         }
       }
       isFirst = false
-    }
+      // Only one part is in memory at a time.
+      part = nil
+      part = try wanted.next(bytes: memory / 4)
+    } while part != nil
     return writer.rows - before
   }
 

@@ -34,6 +34,14 @@ final class WarmStartWriter {
     _ = try store.readState(dense: UnsafeMutableRawBufferPointer(dense.prefix()))
   }
 
+  /// Buffers, and the pages of a commit and of a compaction.
+  var memoryBytes: Int {
+    let layout = store.layout
+    return keys.byteCount + values.byteCount + order.byteCount + scratch.byteCount + dense.byteCount
+      + MemoryCosts.commitBytes(rows: capacity, layout: layout, denseBytes: dense.byteCount)
+      + MemoryCosts.compactionBytes(blocks: compactionBlocks, layout: layout)
+  }
+
   /// - Parameter weights: as many as the layout's dimension.
   func append(_ key: RowKey, _ weights: UnsafePointer<Float>) throws {
     if count == capacity { try commit() }
