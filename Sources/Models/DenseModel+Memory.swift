@@ -35,6 +35,13 @@ extension Network {
     try self.init(
       specification.network, shape: specification.shape, seed: specification.seed,
       samples: min(limits.samples, DenseModel.chunkSize(maximumBatchSize: limits.samples)))
+    // Where a gradient starts is kept in 32 bits.
+    guard limits.samples * rowShape.gradientStride <= Int(UInt32.max) else {
+      throw ChanterError(
+        .unsupported,
+        "dimension: \(limits.samples) samples of a batch with \(rowShape.gradientStride) numbers of vectors each are more than"
+          + " \(UInt32.max); take smaller vectors, or preprocess with a smaller --batch-size")
+    }
   }
 }
 

@@ -49,6 +49,14 @@ extension InputShape {
 
   /// Throws `badInput` with the name of the first key whose value no model can have.
   func validate() throws(ChanterError) {
+    guard (0...Self.mostNumbers).contains(denseCount),
+      features.count <= Self.mostNumbers, features.allSatisfy({ dimensions.indices.contains($0.table) })
+    else {
+      throw ChanterError(
+        .badInput,
+        "features: a sample needs 0 to \(Self.mostNumbers) dense features, and each categorical one a table that is there"
+      )
+    }
     for dimension in dimensions where !Self.tableDimensions.contains(dimension) {
       throw ChanterError(
         .badInput,

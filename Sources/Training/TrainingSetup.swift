@@ -37,7 +37,9 @@ struct TrainingSetup {
     self.specification = specification
     rowLayout = try RowLayout(
       specification, tables: manifest.tables, initialScale: configuration.model.initialScale)
-    networkBytes = try specification.memoryBytes(limits: limits, threadCount: threads)
+    networkBytes = try configuration.locatingErrors {
+      try specification.memoryBytes(limits: limits, threadCount: threads)
+    }
     denseRecordBytes = DenseRecord.byteCount(parameterBytes: try specification.parameterByteCount())
     guard manifest.train.batches > 0 else {
       throw ChanterError(.badInput, "this dataset has no training samples", path: dataset.path)

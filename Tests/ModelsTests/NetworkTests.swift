@@ -276,6 +276,39 @@ struct NetworkTests {
     #expect(byUpdate != nil)
   }
 
+  /// The loss stays finite there: numbers divided by an infinite deviation are zero.
+  @Test(
+    "a running average that overflows stops training, and the layer before it is named where it is to blame")
+  func overflowInBatchNorm() throws {
+    var network = Small.network(.mlp)
+    network.batchNorm = true
+    let specification = Small.specification(network)
+    func error(_ value: Float) throws -> NonFinite? {
+      let storage = try Small.storage(specification)
+      let model = try Small.model(specification, samples: 150)
+      let batch = MixedBatch.random(count: 150, shape: specification.shape, storage: storage, seed: 3)
+      for row in 0..<7 { storage.buffer[storage.slot(table: 1, row: row) * storage.rowFloats] *= value }
+      return #expect(throws: NonFinite.self) { try batch.train(model, step: 0) }
+    }
+    let overflow = try error(1e21)
+    #expect(overflow == NonFinite(place: .layer(4, "batch normalisation"), isAfterUpdate: false))
+    let infinite = try error(.infinity)
+    #expect(infinite == NonFinite(place: .table(1), isAfterUpdate: false))
+  }
+
+  @Test("a batch whose gradients cannot be addressed is refused before anything is allocated")
+  func tooManyGradients() throws {
+    var specification = Small.specification(Small.network(.mlp))
+    specification.shape = InputShape(denseCount: 0, tableCount: 250, dimension: 4_096)
+    let limits = BatchLimits(samples: 4_194, uniqueRows: 1, entries: 1)
+    _ = try specification.memoryBytes(limits: limits, threadCount: 1)
+    let error = #expect(throws: ChanterError.self) {
+      try specification.memoryBytes(
+        limits: BatchLimits(samples: 4_195, uniqueRows: 1, entries: 1), threadCount: 1)
+    }
+    #expect(error?.message.hasPrefix("dimension: 4195 samples") == true)
+  }
+
   @Test("samples that a model cannot be made of: the message begins with the key")
   func unfitting() {
     func message(_ network: NetworkConfiguration, _ shape: InputShape) -> String {
@@ -301,6 +334,13 @@ struct NetworkTests {
     #expect(message(network, plain).hasPrefix("bottom: "))
     network.bottom = [4]
     #expect(message(network, uneven).hasPrefix("dimensions: "))
+    // A stored model may claim anything.
+    let strange = InputShape(denseCount: 1, features: [FeatureShape(table: 3)], dimensions: [4])
+    #expect(message(network, strange).hasPrefix("features: "))
+    for count in [-1, Int.max] {
+      #expect(
+        message(network, InputShape(denseCount: count, tableCount: 1, dimension: 4)).hasPrefix("features: "))
+    }
     network.top = [3]
     #expect(message(network, plain).hasPrefix("top: "))
     network = NetworkConfiguration(.dcnV2)

@@ -1,3 +1,4 @@
+import BatchStore
 import Foundation
 import Models
 import Primitives
@@ -72,6 +73,7 @@ import Testing
     ("rows:\n  optimizer: adam\n  weight_decay: 0.1", 3, "unknown key for optimizer `adam`"),
     ("rows:\n  optimizer: sgd\n  momentum: 0.9", 3, "unknown key for optimizer `sgd`"),
     ("dense:\n  optimizer: adam\n  beta1: 1", 3, "expected a number from 0 to below 1"),
+    ("dimensions:\n  C1:\n    a: 4", 2, "dimensions.C1: expected a value"),
     ("clip_norm: -1", 1, "expected 0 or a number above it"),
     ("clip_norm: 1.0e-60", 1, "expected 0 or a number above it"),
   ])
@@ -105,6 +107,36 @@ import Testing
         #expect(error?.message.contains(says) == true, "\(String(describing: error))")
       }
     }
+  }
+
+  @Test func layersThatNobodyListedEndWithTheDimension() throws {
+    #expect(try read("model: dlrm\ndimension: 8\n").model.network.bottom == [512, 256, 64, 8])
+    #expect(try read("model: dlrm\n", "dimension=4").model.network.bottom == [512, 256, 64, 4])
+    #expect(
+      try read("model: dlrm\ndimension: 8\nbottom: [32, 16]\n").model.network.bottom == [32, 16])
+  }
+
+  @Test func aDefaultThatDoesNotFitNamesTheFile() throws {
+    try withTemporaryDirectory { directory in
+      let path = directory.appendingPathComponent("data").path
+      let writer = try DatasetWriter(
+        to: PendingOutput(path), tables: [TableLayout(name: "C1", rows: 5)], denseCount: 0, batchSize: 4)
+      let samples = SampleBatch(tableCount: 1, denseCount: 0, capacity: 4)
+      samples.sampleCount = 4
+      try writer.append(samples, to: .train)
+      _ = try writer.finish()
+      let configuration = try read("model: dlrm\n")
+      let error = #expect(throws: ChanterError.self) { try Harness(path, configuration) }
+      #expect(error?.message.hasPrefix("interaction: dot needs two vectors") == true)
+      #expect(error?.path?.hasSuffix("c.yaml") == true && error?.line == nil)
+    }
+  }
+
+  /// 3^20 settings, if aliases were followed before keys are looked at.
+  @Test(.timeLimit(.minutes(1))) func aliasesOfAliasesDoNotGrow() {
+    let lines = (1...20).map { "a\($0): &a\($0) {p: *a\($0 - 1), q: *a\($0 - 1), r: *a\($0 - 1)}\n" }
+    let error = #expect(throws: ChanterError.self) { try read("a0: &a0 {x: 1}\n" + lines.joined()) }
+    #expect(error?.message.hasSuffix("expected a value, not more keys") == true)
   }
 
   @Test func anotherOptimizerOnResumeIsNamed() throws {

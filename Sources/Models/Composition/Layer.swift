@@ -46,6 +46,8 @@ extension Layer {
 /// `measure` and `measureGradients` run for each chunk in a lane's order, into the lane's own numbers; `conclude` and
 /// `concludeGradients` then add the lanes in their order.
 protocol BatchWideLayer: Layer {
+  /// The layer's place among the running averages.
+  var averageRange: Range<Int> { get }
   func initializeAverages(_ averages: UnsafeMutablePointer<Float>)
   func measure(_ pass: Pass)
   func conclude(_ pass: BatchPass)

@@ -30,6 +30,10 @@ struct Network: Sendable {
 
   init(_ builder: NetworkBuilder, logit: Value, samples: Int) {
     precondition(logit.width == 1)
+    // The gradient by a result that nobody uses would be whatever the memory holds.
+    let used = Set(builder.layers.flatMap(\.inputs).map(\.index))
+    let idle = builder.layers.first { $0.output != logit && !used.contains($0.output.index) }
+    precondition(idle == nil, "the result of \(idle?.name ?? "a layer") is not used")
     shape = builder.shape
     self.logit = logit
     rowShape = builder.rowShape

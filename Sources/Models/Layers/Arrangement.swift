@@ -5,6 +5,7 @@ extension NetworkBuilder {
   package func concatenate(_ values: [Value?]) -> Value? {
     let inputs = values.compactMap { $0 }
     if inputs.count < 2 { return inputs.first }
+    requireDistinct(inputs)
     return add(
       Concatenation(
         inputs: inputs,
@@ -17,11 +18,17 @@ extension NetworkBuilder {
     let inputs = values.compactMap { $0 }
     if inputs.count < 2 { return inputs.first }
     precondition(inputs.allSatisfy { $0.width == inputs[0].width })
+    requireDistinct(inputs)
     return add(
       Sum(
         inputs: inputs,
         output: makeValue(
           width: inputs[0].width, needsGradient: inputs.contains { $0.needsGradient })))
+  }
+
+  /// A layer writes the gradient of each input once, so one that stands there twice would lose half of its own.
+  private func requireDistinct(_ inputs: [Value]) {
+    precondition(Set(inputs.map(\.index)).count == inputs.count, "a value stands there twice")
   }
 }
 

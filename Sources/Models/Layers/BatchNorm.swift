@@ -47,6 +47,7 @@ struct BatchNorm: BatchWideLayer {
   var name: String { "batch normalisation" }
   var inputs: [Value] { [input] }
   var parameterRange: Range<Int> { firstParameter..<firstParameter + 2 * input.width }
+  var averageRange: Range<Int> { firstAverage..<firstAverage + 2 * input.width }
 
   var tensors: [LayerTensor] {
     [

@@ -27,7 +27,8 @@ public struct NetworkConfiguration: Codable, Equatable, Sendable {
   }
 
   public var kind = ModelKind.dlrm
-  /// Outputs of the layers over the dense features, each with ReLU.
+  /// Outputs of the layers over the dense features, each with ReLU. Where a configuration does not list them, the last one
+  /// is its dimension.
   public var bottom = [512, 256, 64, 16]
   /// Outputs of the layers over the interactions, each with ReLU but the last, which is 1, the logit.
   public var top = [512, 256, 1]

@@ -76,7 +76,7 @@ struct ChunkSegment: Segment {
     default: break
     }
     let hasLoss = actions.contains { if case .loss = $0 { true } else { false } }
-    if hasLoss { try buffers.requireFiniteLoss(step) }
+    if hasLoss { try buffers.requireFinite(step) }
   }
 }
 
@@ -123,21 +123,31 @@ struct ChunkBuffers {
     return sum
   }
 
-  /// Throws the first place on the way forward of the first chunk whose loss is not finite. Nothing was updated yet.
-  func requireFiniteLoss(_ step: TrainingStep) throws(NonFinite) {
-    guard let chunk = (0..<chunks.count(step.batch)).first(where: { !losses.base[$0].isFinite }) else {
-      return
-    }
-    let pass = pass(step, chunk: chunk, worker: 0)
+  /// Throws the first place on the way forward where a number is not finite, if the loss is not or a running average, which
+  /// only predictions would show: the variance of a batch overflows before its loss does. Nothing was updated yet.
+  func requireFinite(_ step: TrainingStep) throws(NonFinite) {
+    let chunks = chunks.count(step.batch)
+    let averages = parameters.base + firstAverage
+    let broken = (0..<chunks).first { !losses.base[$0].isFinite }
+    if broken == nil, areFinite(averages, network.averageCount) { return }
+    // Batch-wide layers spread what one chunk has to all of them, so all are looked at; their numbers are all there.
+    let suspects = network.hasBatchWideLayers ? 0..<chunks : (broken ?? 0)..<(broken ?? 0) + 1
     for (index, layer) in network.layers.enumerated() {
       let range = layer.parameterRange
-      if !areFinite(parameters.base + range.lowerBound, range.count) {
-        throw NonFinite(place: .layer(index, layer.name), isAfterUpdate: false)
+      var isFinite = areFinite(parameters.base + range.lowerBound, range.count)
+      var isOutputFinite = true
+      for chunk in suspects where isFinite {
+        let pass = pass(step, chunk: chunk, worker: 0)
+        layer.forward(pass)
+        isOutputFinite =
+          isOutputFinite && areFinite(pass.value(layer.output), pass.samples * layer.output.width)
       }
-      layer.forward(pass)
-      if areFinite(pass.value(layer.output), pass.samples * layer.output.width) { continue }
+      if let layer = layer as? any BatchWideLayer {
+        isFinite = isFinite && areFinite(averages + layer.averageRange.lowerBound, layer.averageRange.count)
+      }
+      if isFinite, isOutputFinite { continue }
       if layer is DenseFeatures { throw NonFinite(place: .denseFeatures, isAfterUpdate: false) }
-      if let table = firstNonFiniteTable(step.batch) {
+      if !isOutputFinite, let table = firstNonFiniteTable(step.batch) {
         throw NonFinite(place: .table(table), isAfterUpdate: false)
       }
       throw NonFinite(place: .layer(index, layer.name), isAfterUpdate: false)

@@ -50,13 +50,17 @@ public struct Configuration: Equatable, Sendable {
       ?? origins.filter { $0.key.hasPrefix(key + ".") }.map(\.value).min { ($0.line ?? 0) < ($1.line ?? 0) }
   }
 
-  /// Runs `body`; an error whose message begins with a key gets the place where that key was set.
+  /// Runs `body`; an error whose message begins with a key gets the place where that key was set, or the
+  /// file where it was not.
   func locatingErrors<Result>(_ body: () throws -> Result) throws -> Result {
     do {
       return try body()
     } catch let error as ChanterError where error.path == nil {
       let key = error.message.prefix { $0 != ":" }
-      guard let origin = origin(of: String(key)) else { throw error }
+      guard let origin = origin(of: String(key)) else {
+        // A default that does not fit: there is no line to name, only the file that has none.
+        throw ChanterError(error.kind, error.message, path: origins.values.lazy.compactMap(\.path).first)
+      }
       throw ChanterError(
         error.kind, (origin.path == nil ? "--set " : "") + error.message, path: origin.path, line: origin.line
       )

@@ -49,6 +49,7 @@ public enum ConfigurationReader {
       throw setting.error(
         "unknown key; the keys are \((modelKeys.names + controlKeys + runKeys).joined(separator: ", "))")
     }
+    modelKeys.finish(&configuration.model)
     try check(configuration.control, settings)
     if configuration.run.keepsBest, configuration.control.validEvery == nil {
       throw ChanterError(.badInput, "keep_best: needs valid_every, such as epoch")
@@ -80,6 +81,10 @@ public enum ConfigurationReader {
         throw ChanterError(.badInput, "\(key): this key stands here twice", path: path, line: line)
       }
       if case .mapping(let inner) = value {
+        // Also what keeps aliases of aliases from growing without end.
+        guard prefix.isEmpty else {
+          throw ChanterError(.badInput, "\(key): expected a value, not more keys", path: path, line: line)
+        }
         settings += try flatten(inner, prefix: key + ".", path: path)
       } else {
         settings.append(Setting(key: key, node: value, origin: SettingOrigin(path: path, line: line ?? 1)))

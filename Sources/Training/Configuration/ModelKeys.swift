@@ -11,12 +11,14 @@ struct ModelKeys {
   private let dense: DenseOptimizer.Rule
   /// Choices that the command line made: `model`, `rows.optimizer`, `dense.optimizer`.
   private let overridden: Set<String>
+  private let listsBottom: Bool
 
   init(_ settings: [Setting], defaults: ModelConfiguration) throws {
     func setting(_ key: String) -> Setting? { settings.last { $0.key == key } }
     kind = try setting("model")?.choice(ModelKind.self) ?? defaults.network.kind
     rows = try setting("rows.optimizer")?.choice(RowOptimizer.Rule.self) ?? defaults.rows.rule
     dense = try setting("dense.optimizer")?.choice(DenseOptimizer.Rule.self) ?? defaults.dense.rule
+    listsBottom = setting("bottom") != nil
     overridden = Set(settings.filter { $0.origin.path == nil }.map(\.key))
   }
 
@@ -28,6 +30,13 @@ struct ModelKeys {
     // A step of Adam has the size of the learning rate, and its authors recommend 0.001.
     if [.adam, .adamw].contains(rows) { model.rows.learningRate = 0.001 }
     if [.adam, .adamw].contains(dense) { model.dense.learningRate = 0.001 }
+  }
+
+  /// What follows from other keys, once all are applied: the bottom layers take part in the dot products with as many numbers
+  /// as a vector has, unless somebody says otherwise.
+  func finish(_ model: inout ModelConfiguration) {
+    if listsBottom || !kind.keys.contains(.bottom) { return }
+    model.network.bottom[model.network.bottom.count - 1] = model.dimension
   }
 
   /// All keys that count for the model.
