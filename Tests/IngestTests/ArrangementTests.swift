@@ -65,6 +65,17 @@ import Testing
       both.numbers == [order.filter { lines[$0].time < 700 }, [], order.filter { lines[$0].time >= 700 }])
   }
 
+  /// The longest line goes through temporary files, and one more byte is too long.
+  @Test func theLongestLineCanBeOrdered() throws {
+    func line(_ bytes: Int) -> String { "0,1,5," + String(repeating: "v", count: bytes - 6) + "\n" }
+    let text = "y,n,t,c\n" + line(LineReader.maximumLineBytes) + "0,0,4,b\n"
+    #expect(try parts("order: time\n" + Self.columns, text).numbers == [[0, 1], [], []])
+    let long = #expect(throws: ChanterError.self) {
+      try parts("order: time\n" + Self.columns, text + line(LineReader.maximumLineBytes + 1))
+    }
+    #expect(long?.line == 4 && long?.message.contains("longer than") == true)
+  }
+
   @Test func aColumnNamesThePart() throws {
     let schema = Self.columns + "\n  - { name: p, type: split, train: [a, b], valid: v, test: [z] }\n"
     let names = ["a", "b", "v", "z"]

@@ -56,6 +56,19 @@ import Testing
     #expect(try infer("a,b|0\nc,d|1\n") { $0.separator = UInt8(ascii: "|") }.contains("separator: \"|\""))
   }
 
+  /// Whatever the values are, comments end where they should, and names and labels come out whole.
+  @Test func textThatYamlTakesForLineEndsIsEscaped() throws {
+    let strange = "\u{2028}a\u{85}b\u{2029}c\u{1}\u{FEFF}\u{FFFF}"
+    let text = "y,\(strange)\n" + (0..<30).map { "\(strange)\($0 % 2),\(strange) w\($0)\n" }.joined()
+    let schema = try SchemaReader.parse(try infer(text) { $0.hasHeader = true }, path: "")
+    #expect(schema.columns.map(\.name) == ["y", strange])
+    guard case .label(.values(let positive, let negative)) = schema.columns[0].kind else {
+      Issue.record("no label")
+      return
+    }
+    #expect(Set(positive + negative) == ["\(strange)0", "\(strange)1"])
+  }
+
   @Test func whatIsNoTableIsExplained() {
     func message(_ text: String) -> String {
       #expect(throws: ChanterError.self) { try infer(text) }?.description ?? ""

@@ -73,6 +73,10 @@ import Testing
       #expect(try make("mixed", [packed, zstandard], threads: 2) == expected)
       let members = try directory.file("c", try Self.gzip(first) + Self.gzip(second))
       #expect(try make("members", [members], threads: 2) == expected)
+      // What pzstd begins a file with: a frame that holds no text.
+      let skippable = Data([0x50, 0x2A, 0x4D, 0x18, 4, 0, 0, 0, 1, 2, 3, 4])
+      let parallel = try directory.file("e", skippable + Self.zstd(first) + skippable + Self.zstd(second))
+      #expect(try make("parallel", [parallel], threads: 2) == expected)
       let frames = try directory.file("d", try Self.zstd(first) + Self.zstd(second))
       #expect(try make("frames", [frames], threads: 2) == expected)
     }

@@ -1,9 +1,10 @@
 import BatchStore
 import Foundation
-import Ingest
 import Primitives
 import TestSupport
 import Testing
+
+@testable import Ingest
 
 /// What is wrong with a log is told with file, line, column, value and what was expected.
 @Suite struct ParserTests {
@@ -43,8 +44,8 @@ import Testing
     Bad(good + "\t", "fields is 41"),
     Bad(good + String(repeating: "\t", count: 500), "fields is 540"),
     Bad("", "fields is 1"),
-    Bad(String(repeating: "a", count: 70_000), "longer than 65536 bytes"),
-    Bad(String(repeating: "a", count: 10_000_000), "longer than 65536 bytes"),
+    Bad(String(repeating: "a", count: 70_000), "longer than 65535 bytes"),
+    Bad(String(repeating: "a", count: 10_000_000), "longer than 65535 bytes"),
   ]
 
   @Test(arguments: bad)
@@ -128,6 +129,26 @@ import Testing
       #expect(counts == [40, 40, 40, 30])
       #expect(samples.map(\.rows) == stored.map(\.rows) && samples.map(\.dense) == stored.map(\.dense))
       if labels { #expect(samples == stored) } else { #expect(samples.allSatisfy { $0.label == 0 }) }
+    }
+  }
+
+  /// Blocks have room for the shortest lines there are.
+  @Test func predictionTakesTheShortestLines() throws {
+    try withTemporaryDirectory { directory in
+      let input = try directory.file("log", Self.good)
+      _ = try preprocess(PreprocessOptions(inputs: [input], output: directory.path + "/data"))
+      let line = String(repeating: "\t", count: 38) + "\n"
+      let count = 2 * TextBlock.bytes / line.utf8.count + 10
+      let encoder = try RawEncoder(
+        try directory.file("raw", String(repeating: line, count: count)), schema: .criteo, precision: .fp32,
+        vocabulary: try Dataset(opening: directory.path + "/data").vocabulary(), maximumSamples: 4096)
+      let batch = Batch(layout: encoder.layout)
+      var samples = 0
+      while try encoder.next(into: batch) {
+        samples += batch.sampleCount
+        #expect(batch.keys.prefix(batch.uniqueCount).allSatisfy { $0.row == Vocabulary.emptyRow })
+      }
+      #expect(samples == count)
     }
   }
 

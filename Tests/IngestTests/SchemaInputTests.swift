@@ -24,7 +24,7 @@ import Testing
   static let good = "1,2.5,Ulm,7,a|b,1,2014-10-21\n"
 
   /// Preprocesses files by the schema; the training samples.
-  func samples(_ files: [Data], change: (inout PreprocessOptions) -> Void = { _ in }) throws -> (
+  func samples(_ files: [Data], change: (inout PreprocessOptions) throws -> Void = { _ in }) throws -> (
     report: PreprocessReport, samples: [RawSample]
   ) {
     try withTemporaryDirectory { directory in
@@ -32,7 +32,7 @@ import Testing
       var options = PreprocessOptions(inputs: inputs, output: directory.path + "/data")
       options.schema = try SchemaReader.parse(Self.schema, path: "schema")
       options.holdout = 0
-      change(&options)
+      try change(&options)
       let report = try preprocess(options)
       return (report, try rawSamples(Dataset(opening: options.output), .train))
     }
@@ -102,7 +102,8 @@ import Testing
   }
 
   @Test func emptyCutAndForeignFilesAreExplained() throws {
-    #expect(failure(Data())?.message.contains("header") == true)
+    #expect(failure(Data())?.message.contains("the file is empty") == true)
+    #expect(failure(Data([0xEF, 0xBB, 0xBF]))?.message.contains("the file is empty") == true)
     #expect(failure(Data(Self.header.utf8))?.message.contains("no training sample") == true)
     #expect(failure(Data("a,b\n1,2\n".utf8))?.message.contains("'a', which the schema does not have") == true)
     #expect(failure(Data("y,x,city\n1,2,3\n".utf8))?.message.contains("no column 'id'") == true)
@@ -112,6 +113,54 @@ import Testing
     #expect(try samples([packed]).samples.count == 5000)
     let cut = failure(packed.prefix(packed.count / 2))
     #expect(cut?.message.contains("cut short") == true && cut?.path?.hasSuffix("in0.csv") == true)
+  }
+
+  @Test func predictionTakesTheShortestLines() throws {
+    try withTemporaryDirectory { directory in
+      let schema = try SchemaReader.parse(
+        """
+        columns:
+          - { name: y, type: label }
+          - { name: c, type: categorical }
+          - { name: w, type: weight }
+          - { name: t, type: time }
+          - { name: p, type: split }
+        """, path: "schema")
+      var options = PreprocessOptions(
+        inputs: [try directory.file("in.csv", "y,c,w,t,p\n1,a,1,5,train\n0,b,1,5,test\n")],
+        output: directory.path + "/data")
+      options.schema = schema
+      options.holdout = 0
+      _ = try preprocess(options)
+      // The column that is learned from, and no other.
+      let count = TextBlock.bytes
+      let encoder = try RawEncoder(
+        try directory.file("raw.csv", "c\n" + String(repeating: "a\n", count: count)), schema: schema,
+        precision: .fp32, vocabulary: try Dataset(opening: options.output).vocabulary(), maximumSamples: 4096)
+      let batch = Batch(layout: encoder.layout)
+      var samples = 0
+      while try encoder.next(into: batch) {
+        samples += batch.sampleCount
+        #expect(batch.keys.prefix(batch.uniqueCount).allSatisfy { $0.row == 2 })
+      }
+      #expect(samples == count)
+    }
+  }
+
+  @Test func aMissingLabelIsNoNegativeOne() throws {
+    let text = "y,c\nyes,a\nNA,b\n"
+    func failure(_ label: String) throws -> ChanterError? {
+      #expect(throws: ChanterError.self) {
+        try samples([Data(text.utf8)]) {
+          $0.schema = try SchemaReader.parse(
+            "missing: [NA]\ncolumns:\n  - { name: y, type: label, \(label) }\n  - { name: c, type: categorical }\n",
+            path: "schema")
+        }
+      }
+    }
+    #expect(
+      try failure("positive: [\"yes\"]")?.message.contains("column y is 'NA', expected a label") == true)
+    #expect(try failure("positive: [\"yes\"], negative: [\"no\"]")?.message.contains("'yes', 'no'") == true)
   }
 
   @Test func skippedLinesAreCountedByReason() throws {

@@ -48,7 +48,7 @@ import Testing
     ),
     (
       "\(head)  - { name: a, type: dense, transform: bucketise, boundaries: [3, 2] }", 3,
-      "boundaries: expected 1 to 1000 ascending numbers"
+      "boundaries: expected 1 to 999 ascending numbers"
     ),
     ("\(head)  - { name: a, type: dense, buckets: 4 }", 3, "columns.a.buckets: goes with"),
     ("\(head)  - { name: a, type: categorical, maximum_length: 4 }", 3, "goes with a separator"),
@@ -62,6 +62,7 @@ import Testing
       "columns:\n  - { name: y, type: label, positive: [a], negative: [a] }\n  - { name: b, type: dense }", 2,
       "`a` is positive, too"
     ),
+    ("separator: space\ntrim: true\n\(head)  - { name: a, type: dense }", 1, "a space cannot separate"),
     ("order: time\n\(head)  - { name: b, type: dense }", 1, "need a column with `type: time`"),
     (
       "split: { valid_from: 5, test_from: 5 }\n\(head)  - { name: b, type: dense }\n  - { name: t, type: time }",
@@ -85,6 +86,28 @@ import Testing
       #expect(error?.message.contains(test.message) == true, "\(error?.message ?? "")")
       if test.line > 0 { #expect(error?.line == test.line, "\(error?.description ?? "")") }
     }
+  }
+
+  /// What no schema file can say, a damaged dataset or model may.
+  @Test(arguments: [
+    ("\"separator\":44", "\"separator\":10"), ("\"_0\":[1,2]", "\"_0\":[2,1]"),
+    ("\"maximumLength\":3", "\"maximumLength\":9223372036854775807"),
+    ("\"maximumLength\":3", "\"maximumLength\":-1"),
+    ("\"separator\":124", "\"separator\":200"), ("\"quantiles\":{\"_0\":4}", "\"quantiles\":{\"_0\":-4}"),
+  ])
+  func aDamagedSchemaIsRefused(change: (from: String, to: String)) throws {
+    let schema = try SchemaReader.parse(
+      Self.head + """
+          - { name: a, type: dense, transform: bucketise, boundaries: [1, 2] }
+          - { name: b, type: dense, transform: bucketise, buckets: 4 }
+          - { name: c, type: categorical, separator: "|", maximum_length: 3 }
+        """, path: "")
+    let json = try schema.json()
+    #expect(try Schema(json: json, path: "") == schema)
+    let damaged = json.replacingOccurrences(of: change.from, with: change.to)
+    #expect(damaged != json, "\(json)")
+    let error = #expect(throws: ChanterError.self) { try Schema(json: damaged, path: "model") }
+    #expect(error?.kind == .corrupt && error?.path == "model")
   }
 
   @Test func aMissingFileNamesThePresets() {

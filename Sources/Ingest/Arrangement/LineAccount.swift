@@ -7,6 +7,8 @@ struct LineAccount {
   private var lines = 0
   private let badLines: BadLines
 
+  static let emptyMessage = "the file is empty; give a log with at least one line"
+
   init(_ badLines: BadLines) { self.badLines = badLines }
 
   /// - Parameter path: what errors call the input of the block.
@@ -26,7 +28,7 @@ struct LineAccount {
     lines += block.lines
     guard block.isLast else { return }
     if lines == 0 {
-      throw ChanterError(.badInput, "the file is empty; give a log with at least one line", path: path)
+      throw ChanterError(.badInput, Self.emptyMessage, path: path)
     }
     lines = 0
   }

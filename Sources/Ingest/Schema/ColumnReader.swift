@@ -72,7 +72,7 @@ struct ColumnReader {
   private func dense() throws -> SchemaColumn.Kind {
     let transform = try node.choice("transform", Transform.self) ?? .none
     let boundaries = node.take("boundaries")
-    let count = try node.integer("buckets", 2...1000)
+    let count = try node.integer("buckets", SchemaReader.bucketCounts)
     let table = try node.text("table")
     guard transform == .bucketise else {
       for (key, isThere) in [
@@ -89,9 +89,9 @@ struct ColumnReader {
     }
     if let count { return .buckets(.quantiles(count), table: table ?? name) }
     let edges = boundaries?.sequence?.map { $0.float ?? .nan } ?? []
-    guard (1...1000).contains(edges.count), edges.allSatisfy(\.isFinite),
+    guard (1..<SchemaReader.bucketCounts.upperBound).contains(edges.count), edges.allSatisfy(\.isFinite),
       zip(edges, edges.dropFirst()).allSatisfy({ $0 < $1 })
-    else { throw node.error("boundaries", "expected 1 to 1000 ascending numbers, such as [18, 25, 65]") }
+    else { throw node.error("boundaries", "expected 1 to 999 ascending numbers, such as [18, 25, 65]") }
     return .buckets(.boundaries(edges), table: table ?? name)
   }
 
@@ -99,7 +99,7 @@ struct ColumnReader {
     var result = Categorical(table: try node.text("table") ?? name)
     result.values = try node.choice("values", Categorical.Values.self) ?? .string
     result.separator = try node.separator("separator")
-    result.maximumLength = try node.integer("maximum_length", 1...1_000_000)
+    result.maximumLength = try node.integer("maximum_length", SchemaReader.bagLengths)
     if result.maximumLength != nil, result.separator == nil {
       throw node.error("maximum_length", "goes with a separator, which makes a column multi-valued")
     }

@@ -128,7 +128,7 @@ struct LineParsing {
         return problem(operation, .label, start, length, "a number")
       }
       block.samples.labels.base[sample] = value >= operation.offset ? 1 : 0
-    case .valueLabel: return parseLabel(operation, start, length, sample)
+    case .valueLabel: return parseLabel(operation, start, length, isMissing: isMissing, sample)
     case .weight:
       let value = FieldValues.number(text + start, length).map { Float($0) } ?? 0
       guard value > 0, value.isFinite else {
@@ -195,7 +195,7 @@ struct LineParsing {
   }
 
   private func parseLabel(
-    _ operation: ColumnOperation, _ start: Int, _ length: Int, _ sample: Int
+    _ operation: ColumnOperation, _ start: Int, _ length: Int, isMissing: Bool, _ sample: Int
   ) -> Problem? {
     guard case .label(.values(let positive, let negative)) = parser.schema.columns[operation.column].kind
     else {
@@ -205,7 +205,7 @@ struct LineParsing {
     func isOne(of values: [String]) -> Bool { values.contains { $0.utf8.elementsEqual(field) } }
     if isOne(of: positive) {
       block.samples.labels.base[sample] = 1
-    } else if length == 0 || !negative.isEmpty && !isOne(of: negative) {
+    } else if negative.isEmpty ? isMissing : !isOne(of: negative) {
       let all = (positive + negative).prefix(8).map { "'\($0)'" }.joined(separator: ", ")
       return problem(operation, .label, start, length, negative.isEmpty ? "a label" : "one of \(all)")
     }

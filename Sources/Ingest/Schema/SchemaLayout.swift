@@ -50,8 +50,10 @@ extension Schema {
     return InputLayout(
       tableNames: tables, features: features, denseNames: columns.filter(\.isDense).map(\.name),
       hasWeights: columns.contains { $0.kind == .weight },
-      // So many separators and a line feed; the label may be left out when predicting.
-      leastLineBytes: max(2, columns.count { $0.kind != .ignored } - 1), maximumBagLength: longestBags)
+      // A line is as many bytes as it has fields or more, and never empty. When predicting the label may be left out, and
+      // with a header whatever is not learned from.
+      leastLineBytes: max(2, hasHeader ? columns.count(where: \.isLearnedFrom) : columns.count - 1),
+      maximumBagLength: longestBags)
   }
 
   /// The time column, if there is one.
@@ -104,8 +106,15 @@ extension Schema {
     if let split, let valid = split.validFrom, let test = split.testFrom, valid >= test {
       throw error(nil, "valid_from must lie before test_from")
     }
+    guard columns.count <= SchemaReader.maximumColumns, SchemaReader.isSeparator(separator) else {
+      throw error(nil, "its separator or the number of its columns is impossible")
+    }
+    if trims && separator == UInt8(ascii: " ") {
+      throw error(nil, "a space cannot separate fields where `trim: true` leaves spaces out")
+    }
     var names: Set<String> = []
     for (number, column) in columns.enumerated() {
+      if !column.isPossible { throw error(number, "a number of the column \(column.name) is impossible") }
       if column.name.isEmpty { throw error(number, "the name is empty") }
       if !names.insert(column.name).inserted {
         throw error(number, "there is a second column \(column.name); give each a name of its own")
@@ -123,4 +132,30 @@ extension Schema {
 
 extension SchemaColumn {
   var isDense: Bool { if case .dense = kind { true } else { false } }
+
+  /// Whether its numbers lie where a schema file may have them.
+  fileprivate var isPossible: Bool {
+    switch kind {
+    case .label(.threshold(let threshold)): threshold.isFinite
+    case .dense(.standardise(let moments?)):
+      moments.mean.isFinite && moments.deviation.isFinite && moments.deviation >= 0
+    case .buckets(.quantiles(let count), _): SchemaReader.bucketCounts.contains(count)
+    case .buckets(.boundaries(let edges), _):
+      // Quantiles of a column without values have none.
+      edges.count < SchemaReader.bucketCounts.upperBound && edges.allSatisfy(\.isFinite)
+        && zip(edges, edges.dropFirst()).allSatisfy { $0 < $1 }
+    case .categorical(let categorical):
+      categorical.separator.map(SchemaReader.isSeparator) ?? true
+        && categorical.maximumLength.map(SchemaReader.bagLengths.contains) ?? true
+    case .label, .dense, .time, .split, .weight, .ignored: true
+    }
+  }
+
+  /// Whether a model sees it.
+  var isLearnedFrom: Bool {
+    switch kind {
+    case .dense, .buckets, .categorical: true
+    case .label, .time, .split, .weight, .ignored: false
+    }
+  }
 }

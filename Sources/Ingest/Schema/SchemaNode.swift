@@ -102,7 +102,7 @@ final class SchemaNode {
     let named: [String: UInt8] = ["tab": 9, "comma": 44, "semicolon": 59, "space": 32, "pipe": 124]
     if let byte = named[text] { return byte }
     let bytes = Array(text.utf8)
-    guard bytes.count == 1, ![0, 10, 13, 34].contains(bytes[0]), bytes[0] < 0x80 else {
+    guard bytes.count == 1, SchemaReader.isSeparator(bytes[0]) else {
       throw error(key, "expected one character such as \",\" or \"|\", or tab; not a quote or a line end")
     }
     return bytes[0]

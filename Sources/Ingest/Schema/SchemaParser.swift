@@ -66,6 +66,7 @@ final class SchemaParser: BlockParser, @unchecked Sendable {
           continue
         }
         if start == end { continue }
+        precondition(samples.sampleCount < samples.capacity, "a block has more lines than its layout says")
         if end - start > LineReader.maximumLineBytes {
           block.problems.add(.tooLong, line: block.lines, LineReader.tooLongMessage)
         } else if let problem = line.parse(start, end) {
@@ -89,6 +90,9 @@ final class SchemaParser: BlockParser, @unchecked Sendable {
 
   /// - Parameter sameOrder: whether every input must have the columns in the order of the first.
   func begin(_ block: TextBlock, path: String, sameOrder: Bool) throws {
+    if block.isFirst, block.isLast, block.count == Self.byteOrderMark(block) {
+      throw ChanterError(.badInput, LineAccount.emptyMessage, path: path)
+    }
     let bytes = try firstLine(block, path)
     let header = try splitter.fields(bytes, path: path)
     if schema.hasHeader {

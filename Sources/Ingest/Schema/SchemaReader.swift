@@ -8,7 +8,14 @@ public enum SchemaReader {
     "separator", "header", "quotes", "trim", "missing", "other_columns", "order", "split", "columns",
   ]
   static let maximumColumns = 4096
+  /// Buckets of a column; boundaries are one fewer.
+  static let bucketCounts = 2...1000
+  /// Most values of a bag, where that is bounded.
+  static let bagLengths = 1...1_000_000
   private static let maximumBytes = 16 << 20
+
+  /// Whether a byte may lie between two fields or values: ASCII, and neither a quote nor a line end.
+  static func isSeparator(_ byte: UInt8) -> Bool { byte < 0x80 && ![0, 10, 13, 34].contains(byte) }
 
   /// - Parameter name: a schema file, or the name of a preset.
   /// - Throws: `.badInput` with the line of what is wrong, `.io`.

@@ -159,8 +159,9 @@ struct SchemaText {
       case "\"": result += "\\\""
       case "\\": result += "\\\\"
       default:
-        if scalar.value < 32 || scalar.value == 127 {
-          result += "\\x" + (scalar.value < 16 ? "0" : "") + String(scalar.value, radix: 16)
+        if isUnprintable(scalar) {
+          let digits = String(scalar.value, radix: 16)
+          result += "\\u" + String(repeating: "0", count: 4 - digits.count) + digits
         } else {
           result.unicodeScalars.append(scalar)
         }
@@ -171,6 +172,14 @@ struct SchemaText {
 
   /// For a comment.
   private static func oneLine(_ text: String) -> String {
-    String(text.unicodeScalars.map { $0.value < 32 || (127..<160).contains($0.value) ? "·" : Character($0) })
+    String(text.unicodeScalars.map { isUnprintable($0) ? "·" : Character($0) })
+  }
+
+  /// Controls, the line ends of YAML 1.1, and what YAML refuses.
+  private static func isUnprintable(_ scalar: Unicode.Scalar) -> Bool {
+    switch scalar.value {
+    case 0..<32, 127..<160, 0x2028, 0x2029, 0xFEFF, 0xFFFE, 0xFFFF: true
+    default: false
+    }
   }
 }

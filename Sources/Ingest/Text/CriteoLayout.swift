@@ -18,10 +18,10 @@ public enum CriteoLayout {
   /// Names of the embedding tables: C1 to C26.
   public static let tableNames = (1...categoryCount).map { "C\($0)" }
 
-  /// A full line has 39 tabs, a label and a line feed.
+  /// A line without a label, as predictions read it, has 38 tabs and a line feed.
   static let layout = InputLayout(
     tableNames: tableNames, features: tableNames.enumerated().map { FeatureLayout(name: $1, table: $0) },
-    denseNames: (1...integerCount).map { "I\($0)" }, leastLineBytes: 41)
+    denseNames: (1...integerCount).map { "I\($0)" }, leastLineBytes: 39)
 
   /// What a model sees of an integer: log(1 + max(x, 0)), and 0 for an empty one.
   public static func denseValue(_ integer: Int64?) -> Float {

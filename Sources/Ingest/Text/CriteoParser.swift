@@ -60,6 +60,7 @@ struct CriteoParser: BlockParser {
         position = end + 1
       }
       if end > start, text[end - 1] == 13 { end -= 1 }
+      precondition(count < capacity, "a block has more lines than its layout says")
       if end - start <= LineReader.maximumLineBytes, parse(text, start, end, into: target) {
         target.label += 1
         target.dense += CriteoLayout.integerCount

@@ -11,7 +11,8 @@ import Primitives
 /// A line ends with a line feed, or with the end of the file; one carriage return before it is dropped. A line longer
 /// than `maximumLineBytes` is an error, so memory is bounded whatever the file is.
 final class LineReader {
-  static let maximumLineBytes = 64 << 10
+  /// Lengths of lines and values have 16 bits in blocks, temporary files and vocabularies.
+  static let maximumLineBytes = Int(UInt16.max)
   private static let bufferBytes = 1 << 20
 
   private let input: TextInput

@@ -26,7 +26,7 @@ final class TextInput {
     let start = packed.prefix(end)
     if start.starts(with: [0x1F, 0x8B]) {
       decoder = try GzipDecoder()
-    } else if start.starts(with: [0x28, 0xB5, 0x2F, 0xFD]) {
+    } else if start.starts(with: [0x28, 0xB5, 0x2F, 0xFD]) || Self.isSkippableFrame(start) {
       decoder = try ZstdDecoder(windowBytes: windowBytes)
     }
   }
@@ -49,6 +49,11 @@ final class TextInput {
         throw corrupt("the input is shorter than it was")
       }
     }
+  }
+
+  /// A zstd frame with no text, such as those with which pzstd begins a file.
+  private static func isSkippableFrame(_ start: UnsafeMutableBufferPointer<UInt8>) -> Bool {
+    start.count >= 4 && start[0] & 0xF0 == 0x50 && start[1] == 0x2A && start[2] == 0x4D && start[3] == 0x18
   }
 
   /// The next bytes of text, at most `count` of them; 0 at the end. A packed input that is cut short is an error.
