@@ -33,7 +33,7 @@ struct Encoding {
           fill: { index, batch, worker in
             let from = first + index * size
             try readers[worker].read(from..<min(end, from + size), into: batch)
-            statistics.apply(to: batch)
+            try statistics.apply(to: batch)
             if isSpilled { places[index].find(batch) }
             renumber(batch)
           }, complete: isSpilled ? { try place(places[$0]) } : nil)

@@ -13,7 +13,10 @@ final class LogReading {
   private static let mostMarkBytes = 256 << 20
 
   /// Memory of reading without the values: blocks, chunks that are filled and packed, and the readers of the spool.
-  static func bytes(_ layout: InputLayout, threads: Int, batchSize: Int, hashRows: Int?) -> Int {
+  /// - Parameter bagEntries: the most entries that the bags of a chunk have.
+  static func bytes(
+    _ layout: InputLayout, threads: Int, batchSize: Int, bagEntries: Int, hashRows: Int?
+  ) -> Int {
     let blocks = blocksPerThread * threads
     let sampleBytes = SampleBatch.bytes(shape: layout.shape, capacity: 1)
     let chunks = blocks * layout.samplesPerBlock + 2 * batchSize
@@ -22,14 +25,17 @@ final class LogReading {
       ? 0
       : layout.tableCount
         * HashedColumn.bytes(values: max(layout.samplesPerBlock, layout.bagEntriesPerBlock))
-    // The bags of all chunks have no more entries than the blocks that they come from.
+    // The bags of a round's chunks have no more entries than its blocks and the chunk that was begun before them. A chunk grows
+    // with the richest; three are filled and packed in turn.
     return 2 * blocks * TextBlock.memory(layout) + hashed + 3 * chunks * sampleBytes
       + 4 * threads * batchSize * sampleBytes + 4 * 12 * blocks * layout.bagEntriesPerBlock
+      + (3 * SampleSpool.bytesByBagEntry + threads * (2 * 12 + SampleSpool.bytesByBagEntry)) * bagEntries
   }
 
   let spool: SampleSpool
   let tables: [TableValues]
-  private(set) var skipped = SkippedLines()
+  private var account: LineAccount
+  var skipped: SkippedLines { account.skipped }
   /// Samples by the part that their input belongs to: training, validation, test.
   private(set) var samplesByPart = [0, 0, 0]
   /// All inputs in order.
@@ -42,10 +48,9 @@ final class LogReading {
   private let pool: WorkerPool
   private var parser: any BlockParser
   private var layout: InputLayout { parser.layout }
-  /// The input that is read, how far, and its lines so far.
+  /// The input that is read, and how far.
   private var input = 0
   private var offset = 0
-  private var lines = 0
   private var isComplete = false
   private var chunks: [SampleBatch] = []
   private var fullChunks = 0
@@ -63,6 +68,7 @@ final class LogReading {
     self.work = work
     self.options = options
     self.pool = pool
+    account = LineAccount(options.badLines)
     let tables = parser.layout.tableNames.enumerated().map {
       TableValues($1, number: $0, hashRows: options.hashRows)
     }
@@ -76,9 +82,8 @@ final class LogReading {
       let mark = try ReadingMark(recovered.mark)
       input = mark.input
       offset = mark.offset
-      lines = mark.lines
       isComplete = mark.isComplete
-      skipped = mark.skipped
+      account = LineAccount(options.badLines, skipped: mark.skipped, lines: mark.lines)
       samplesByPart = mark.samplesByPart
       collected = spool.sampleCount + recovered.rest.sampleCount
       chunks = [recovered.rest]
@@ -111,12 +116,12 @@ final class LogReading {
       }
       guard let last = round.last else { break }
       pool.run(round.count) { task, _ in parser.parse(round[task]) }
-      for block in round { try check(block) }
+      for block in round { try account.check(block, path: inputs[block.input]) }
       if spilledFile == nil, !hasRoom(for: round) { spilledFile = try spill() }
       try number(round)
       for block in round {
         samplesByPart[options.part(ofInput: block.input)] += block.samples.sampleCount
-        collect(block.samples)
+        try collect(block.samples, path: inputs[block.input])
       }
       try store(fullChunks)
       unmarked += round.reduce(0) { $0 + $1.count }
@@ -198,7 +203,7 @@ final class LogReading {
     mark.isComplete = isComplete
     mark.input = input
     mark.offset = offset
-    mark.lines = lines
+    mark.lines = account.lines
     mark.skipped = skipped
     mark.samplesByPart = samplesByPart
     if let spilledFile {
@@ -250,31 +255,8 @@ final class LogReading {
     }
   }
 
-  /// Counts the lines and sees to the bad ones.
-  private func check(_ block: TextBlock) throws {
-    let name = inputs[block.input]
-    if !block.problems.isEmpty {
-      if case .skip(let limit) = options.badLines {
-        skipped.add(block.problems, path: name, after: lines)
-        if skipped.count > limit, let first = skipped.first.first {
-          throw ChanterError(
-            .badInput, "more than \(limit) lines are bad; the first: \(first.message)", path: first.path,
-            line: first.line)
-        }
-      } else if let first = block.problems.errors(path: name, after: lines).first {
-        throw first
-      }
-    }
-    lines += block.lines
-    guard block.isLast else { return }
-    if lines == 0 {
-      throw ChanterError(.badInput, "the file is empty; give a log with at least one line", path: name)
-    }
-    lines = 0
-  }
-
   /// Cuts samples into chunks of equal size.
-  private func collect(_ samples: SampleBatch) {
+  private func collect(_ samples: SampleBatch, path: String) throws {
     collected += samples.sampleCount
     var next = 0
     while next < samples.sampleCount {
@@ -285,6 +267,15 @@ final class LogReading {
       let end = min(samples.sampleCount, next + chunk.capacity - chunk.sampleCount)
       chunk.append(samples, next..<end)
       next = end
+      // Told while it is read, before it takes the memory.
+      let entries = chunk.bags.reduce(0) { $0 + $1.entryCount(of: chunk.sampleCount) }
+      guard entries <= memory.bagEntries else {
+        throw ChanterError(
+          .badInput,
+          "\(chunk.sampleCount) samples in a row have \(entries) values in multi-valued columns, more than the"
+            + " \(memory.bagEntries) that there is room for in a batch of \(chunk.capacity); use smaller batches or more"
+            + " memory, or set `maximum_length`", path: path)
+      }
       if chunk.sampleCount == chunk.capacity { fullChunks += 1 }
     }
   }

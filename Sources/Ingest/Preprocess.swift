@@ -39,7 +39,7 @@ public func preprocess(
   if Arrangement.isNeeded(given) {
     // Made again by a run that goes on: the same text, in which the marks of the earlier run hold.
     let made = try Arrangement(
-      given, directory: work.output.directory, runBytes: memory.runBytes, pool: pool, progress)
+      given, directory: work.output.directory, memory: memory, pool: pool, progress)
     options = given.reading(made)
     arrangement = made
   }

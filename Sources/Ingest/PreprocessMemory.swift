@@ -27,13 +27,15 @@ struct PreprocessMemory {
   private static let usualBagLength = 64
 
   private static func bagEntries(_ layout: InputLayout, _ batchSize: Int) -> Int {
-    (layout.maximumBagLength ?? usualBagLength * layout.shape.bagCount) * batchSize
+    min(
+      Manifest.maximumEntries, (layout.maximumBagLength ?? usualBagLength * layout.shape.bagCount) * batchSize
+    )
   }
 
   init(_ options: PreprocessOptions, _ layout: InputLayout) throws {
     guard let memory = options.memory else {
       valueBytes = options.valueBytes ?? .max
-      bagEntries = .max
+      bagEntries = Manifest.maximumEntries
       runBytes = Arrangement.defaultRunBytes
       partitionBytes = options.partitionBytes ?? .max
       rowsPerPartition = DatasetWriter.defaultRowsPerPartition
@@ -46,15 +48,19 @@ struct PreprocessMemory {
     self.bagEntries = bagEntries
     func fixed(_ threads: Int) -> Int {
       let reading = LogReading.bytes(
-        layout, threads: threads, batchSize: options.batchSize, hashRows: options.hashRows)
+        layout, threads: threads, batchSize: options.batchSize, bagEntries: bagEntries,
+        hashRows: options.hashRows)
       let spilling = shape.tableCount * SpilledTable.writingBytes
       let encoding =
         DatasetWriter.bytes(
           shape: shape, batchSize: options.batchSize, bagEntries: bagEntries, threads: threads)
         + threads * options.batchSize * SampleBatch.bytes(shape: shape, capacity: 1)
+        + threads * SampleSpool.bytesByBagEntry * bagEntries
         + shape.tableCount * StreamReader.bytes
-      // Reading has ended when encoding begins.
-      return Self.programBytes + max(reading + spilling, encoding)
+      let arranging =
+        Arrangement.isNeeded(options) ? Arrangement.bytes(options.schema, layout, threads: threads) : 0
+      // Each has ended when the next begins.
+      return Self.programBytes + max(arranging, reading + spilling, encoding)
     }
     // More threads than the memory serves help nobody.
     var threads = options.threads

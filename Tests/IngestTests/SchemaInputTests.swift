@@ -147,6 +147,38 @@ import Testing
     }
   }
 
+  /// Bags are counted while they are read, so that a log of long ones is refused before it takes the memory.
+  @Test func bagsBeyondTheMemoryAreRefusedWhileReading() throws {
+    let tags = (0..<70).map { String($0, radix: 16) }.joined(separator: "|")
+    let line = "1,2.5,Ulm,7,\(tags),1,2014-10-21\n"
+    func read(_ lines: Int) throws -> Int {
+      try samples([Data((Self.header + String(repeating: line, count: lines)).utf8)]) {
+        $0.batchSize = 100
+        $0.threads = 2
+        $0.memory = 1 << 30
+      }.samples.count
+    }
+    // Room for 64 entries of each of 100 samples.
+    #expect(try read(91) == 91)
+    let error = #expect(throws: ChanterError.self) { try read(92) }
+    #expect(error?.kind == .badInput && error?.path?.hasSuffix("in0.csv") == true)
+    #expect(
+      error?.message.contains("92 samples in a row have 6440 values") == true, "\(error?.message ?? "")")
+  }
+
+  @Test func aValueFarFromTheMeanIsNoInfinity() throws {
+    let schema =
+      "columns:\n  - { name: y, type: label }\n  - { name: x, type: dense, transform: standardise }\n"
+    let text = "y,x\n" + String(repeating: "0,0\n1,1e-30\n", count: 9) + "1,1e38\n1,0\n"
+    let error = #expect(throws: ChanterError.self) {
+      try samples([Data(text.utf8)]) {
+        $0.schema = try SchemaReader.parse(schema, path: "schema")
+        $0.holdout = 0.1
+      }
+    }
+    #expect(error?.kind == .badInput && error?.message.contains("column x has the value 1e+38") == true)
+  }
+
   @Test func aMissingLabelIsNoNegativeOne() throws {
     let text = "y,c\nyes,a\nNA,b\n"
     func failure(_ label: String) throws -> ChanterError? {

@@ -12,7 +12,7 @@ public struct Manifest: Codable, Equatable, Sendable {
   static let maximumTables = 4096
   static let maximumFeatures = 4096
   /// Entries of a batch, all features together.
-  static let maximumEntries = 1 << 26
+  public static let maximumEntries = 1 << 26
   static let maximumDense = 4096
   public static let maximumBatchSize = 65_536
   private static let maximumBytes = 64 << 20

@@ -11,6 +11,10 @@ public final class SampleSpool {
     var failure: (any Error)?
   }
 
+  /// Memory by entry of a bag of a chunk that is packed or read: 4 bytes each as it is, raw and packed, and old and new memory
+  /// while these grow.
+  public static let bytesByBagEntry = 36
+
   let file: File
   public let shape: SampleShape
   /// Samples of every chunk but the last.

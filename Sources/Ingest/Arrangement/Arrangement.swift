@@ -29,9 +29,17 @@ struct Arrangement {
     options.schema.ordersByTime || options.schema.namesParts || !options.schema.quantiles.isEmpty
   }
 
+  /// Memory beside that of a run.
+  static func bytes(_ schema: Schema, _ layout: InputLayout, threads: Int) -> Int {
+    let quantiles = schema.quantiles.count
+    let route = SampleRoute.bytes(capacity: layout.samplesPerBlock, quantiles: quantiles)
+    return 2 * blocksPerThread * threads * (TextBlock.memory(layout) + route)
+      + quantiles * QuantileSample.bytes + LineSorter.bytes(runBytes: 0) + PackedText.bytes
+  }
+
   /// - Parameter directory: where temporary files lie; the result is one, and is up to the caller to remove.
   init(
-    _ options: PreprocessOptions, directory: String, runBytes: Int, pool: WorkerPool,
+    _ options: PreprocessOptions, directory: String, memory: PreprocessMemory, pool: WorkerPool,
     _ progress: (PreprocessProgress) throws -> Void
   ) throws {
     let parser = try SchemaParser(options.schema, predicts: false)
@@ -43,9 +51,10 @@ struct Arrangement {
     var account = LineAccount(options.badLines)
     var counts = [0, 0, 0]
     let inputs = options.allInputs
-    let sorter = LineSorter(directory: directory, runBytes: runBytes)
+    let sorter = LineSorter(directory: directory, runBytes: memory.runBytes)
     let roundSize = Self.blocksPerThread * pool.threadCount
-    let reader = try TextReader(inputs, layout: parser.layout, blocks: 2 * roundSize)
+    let reader = try TextReader(
+      inputs, layout: parser.layout, blocks: 2 * roundSize, windowBytes: memory.windowBytes)
     defer { reader.stop() }
     var round: [TextBlock] = []
     var sequence = 0

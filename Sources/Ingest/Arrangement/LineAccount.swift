@@ -2,14 +2,21 @@ import Primitives
 
 /// Counts the lines of inputs that come block by block, and sees to the bad ones.
 struct LineAccount {
-  private(set) var skipped = SkippedLines()
+  private(set) var skipped: SkippedLines
   /// Lines so far of the input that is read.
-  private var lines = 0
+  private(set) var lines: Int
   private let badLines: BadLines
 
   static let emptyMessage = "the file is empty; give a log with at least one line"
 
-  init(_ badLines: BadLines) { self.badLines = badLines }
+  /// - Parameters:
+  ///   - skipped: what an interrupted run had left out.
+  ///   - lines: how many of the input it had read.
+  init(_ badLines: BadLines, skipped: SkippedLines = SkippedLines(), lines: Int = 0) {
+    self.badLines = badLines
+    self.skipped = skipped
+    self.lines = lines
+  }
 
   /// - Parameter path: what errors call the input of the block.
   mutating func check(_ block: TextBlock, path: String) throws {

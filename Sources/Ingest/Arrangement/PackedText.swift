@@ -9,6 +9,8 @@ final class PackedText {
   private let raw = AlignedBuffer<UInt8>(count: 1 << 17)
   private let packed = AlignedBuffer<UInt8>(count: 1 << 17)
   private var used = 0
+  /// Buffers, and what libzstd takes at this level.
+  static let bytes = 2 << 17 + 2 << 20
   /// Text is temporary: speed counts for more than size.
   private static let level: Int32 = 1
 

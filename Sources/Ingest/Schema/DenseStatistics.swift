@@ -32,11 +32,19 @@ struct DenseStatistics {
   }
 
   /// Standardises what the spool holds as it was read.
-  func apply(to samples: SampleBatch) {
+  /// - Throws: `.badInput` for a value so far from the mean that 32 bits cannot hold it.
+  func apply(to samples: SampleBatch) throws {
     for operation in operations {
       var place = samples.dense.base + operation.target
       for _ in 0..<samples.sampleCount {
-        place.pointee = Self.standardised(place.pointee, operation)
+        let value = place.pointee
+        place.pointee = Self.standardised(value, operation)
+        guard place.pointee.isFinite else {
+          throw ChanterError(
+            .badInput,
+            "column \(schema.columns[operation.column].name) has the value \(value), which is \((Double(value) - operation.offset) * operation.scale)"
+              + " standard deviations from the mean; use another transform")
+        }
         place += denseCount
       }
     }
