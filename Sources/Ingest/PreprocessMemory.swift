@@ -23,14 +23,8 @@ struct PreprocessMemory {
   /// The most memory that a compressed input may ask for to be unpacked.
   let windowBytes: Int
 
-  /// Entries of a sample's bag that there is room for on average, where the schema sets no bound.
-  private static let usualBagLength = 64
-
-  private static func bagEntries(_ layout: InputLayout, _ batchSize: Int) -> Int {
-    min(
-      Manifest.maximumEntries, (layout.maximumBagLength ?? usualBagLength * layout.shape.bagCount) * batchSize
-    )
-  }
+  /// Entries of a sample's bag that there is room for on average, at least.
+  static let usualBagLength = 64
 
   init(_ options: PreprocessOptions, _ layout: InputLayout) throws {
     guard let memory = options.memory else {
@@ -44,9 +38,10 @@ struct PreprocessMemory {
       return
     }
     let shape = layout.shape
-    let bagEntries = shape.bagCount == 0 ? 0 : Self.bagEntries(layout, options.batchSize)
-    self.bagEntries = bagEntries
-    func fixed(_ threads: Int) -> Int {
+    let mostEntries = min(
+      Manifest.maximumEntries, (layout.maximumBagLength ?? Manifest.maximumEntries) * options.batchSize)
+    let leastEntries = min(mostEntries, Self.usualBagLength * shape.bagCount * options.batchSize)
+    func fixed(_ threads: Int, _ bagEntries: Int = leastEntries) -> Int {
       let reading = LogReading.bytes(
         layout, threads: threads, batchSize: options.batchSize, bagEntries: bagEntries,
         hashRows: options.hashRows)
@@ -65,7 +60,7 @@ struct PreprocessMemory {
     // More threads than the memory serves help nobody.
     var threads = options.threads
     while threads > 1, fixed(threads) + Self.leastValueBytes > memory { threads -= 1 }
-    let rest = memory - fixed(threads)
+    var rest = memory - fixed(threads)
     guard rest >= Self.leastValueBytes else {
       throw ChanterError(
         .budget,
@@ -73,6 +68,13 @@ struct PreprocessMemory {
       )
     }
     self.threads = threads
+    // Longer bags get up to a quarter, if there are any.
+    var moreEntries = mostEntries - leastEntries
+    while moreEntries > 0, memory - fixed(threads, leastEntries + moreEntries) < rest / 4 * 3 {
+      moreEntries /= 2
+    }
+    bagEntries = leastEntries + moreEntries
+    rest = memory - fixed(threads, bagEntries)
     // Order and rows of the values in memory, partitions, and the next uses are never there at the same time; each
     // takes at most a quarter.
     valueBytes = options.valueBytes ?? rest / 2

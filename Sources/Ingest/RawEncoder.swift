@@ -21,8 +21,6 @@ public final class RawEncoder {
   private var batches = 0
   /// Blocks: one is read, one is parsed.
   private static let blocks = 2
-  /// Entries of a sample's bags that a batch has room for on average, where the schema sets no bound.
-  private static let usualBagLength = 64
 
   /// - Parameters:
   ///   - path: an input of this schema; `-` is standard input.
@@ -43,13 +41,11 @@ public final class RawEncoder {
     self.path = path
     self.precision = precision
     self.vocabulary = vocabulary
-    // A line has fewer entries than a block.
+    // A line has fewer entries than a block, and where many are long, batches have fewer samples.
+    let usual = PreprocessMemory.usualBagLength * input.shape.bagCount
     let bagEntries =
       input.shape.bagCount == 0
-      ? 0
-      : max(
-        TextBlock.bytes,
-        (input.maximumBagLength ?? Self.usualBagLength * input.shape.bagCount) * maximumSamples)
+      ? 0 : max(TextBlock.bytes, min(input.maximumBagLength ?? usual, usual) * maximumSamples)
     layout = BatchBuilder.layout(shape: input.shape, capacity: maximumSamples, bagEntries: bagEntries)
     samples = SampleBatch(shape: input.shape, capacity: maximumSamples)
     builder = BatchBuilder(shape: input.shape)

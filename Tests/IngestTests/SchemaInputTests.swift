@@ -147,23 +147,42 @@ import Testing
     }
   }
 
-  /// Bags are counted while they are read, so that a log of long ones is refused before it takes the memory.
+  /// Bags are counted while they are read, so that a log of long ones is refused before it takes the memory; more memory
+  /// has room for more.
   @Test func bagsBeyondTheMemoryAreRefusedWhileReading() throws {
-    let tags = (0..<70).map { String($0, radix: 16) }.joined(separator: "|")
-    let line = "1,2.5,Ulm,7,\(tags),1,2014-10-21\n"
-    func read(_ lines: Int) throws -> Int {
+    let entries = 4000
+    let line = "1,2.5,Ulm,7,\(String(repeating: "a|", count: entries - 1))b,1,2014-10-21\n"
+    func options(_ memory: Int) throws -> PreprocessOptions {
+      var options = PreprocessOptions(inputs: ["in"], output: "out")
+      options.schema = try SchemaReader.parse(Self.schema, path: "schema")
+      options.batchSize = 200
+      options.threads = 2
+      options.memory = memory << 20
+      return options
+    }
+    func limit(_ options: PreprocessOptions) throws -> Int {
+      try PreprocessMemory(options, options.schema.layout).bagEntries
+    }
+    func read(_ lines: Int, _ memory: Int) throws -> Int {
       try samples([Data((Self.header + String(repeating: line, count: lines)).utf8)]) {
-        $0.batchSize = 100
-        $0.threads = 2
-        $0.memory = 1 << 30
+        let (inputs, output) = ($0.inputs, $0.output)
+        $0 = try options(memory)
+        ($0.inputs, $0.output, $0.holdout) = (inputs, output, 0)
       }.samples.count
     }
-    // Room for 64 entries of each of 100 samples.
-    #expect(try read(91) == 91)
-    let error = #expect(throws: ChanterError.self) { try read(92) }
+    let fitting = try limit(options(512)) / entries
+    #expect(fitting * entries >= 200 * PreprocessMemory.usualBagLength && fitting < 100)
+    #expect(try read(fitting, 512) == fitting)
+    let error = #expect(throws: ChanterError.self) { try read(fitting + 1, 512) }
     #expect(error?.kind == .badInput && error?.path?.hasSuffix("in0.csv") == true)
     #expect(
-      error?.message.contains("92 samples in a row have 6440 values") == true, "\(error?.message ?? "")")
+      error?.message.hasPrefix("\(fitting + 1) samples in a row have \((fitting + 1) * entries) values") == true)
+    #expect(try read(fitting + 1, 1024) == fitting + 1)
+    // A bound above the usual length never asks for more than none.
+    var bounded = try options(512)
+    bounded.schema = try SchemaReader.parse(
+      Self.schema.replacingOccurrences(of: "\"|\",", with: "\"|\", maximum_length: 100000,"), path: "schema")
+    #expect(try limit(bounded) == limit(options(512)))
   }
 
   @Test func aValueFarFromTheMeanIsNoInfinity() throws {
