@@ -123,6 +123,12 @@ final class LogReading {
         samplesByPart[options.part(ofInput: block.input)] += block.samples.sampleCount
         try collect(block.samples, path: inputs[block.input])
       }
+      guard collected / options.batchSize <= memory.batchBytes / DatasetWriter.bytesByBatch else {
+        throw ChanterError(
+          .budget,
+          "--memory has room for \(memory.batchBytes / DatasetWriter.bytesByBatch) batches, and there are more of \(options.batchSize) samples; use larger batches or more memory",
+          path: inputs[last.input])
+      }
       try store(fullChunks)
       unmarked += round.reduce(0) { $0 + $1.count }
       if unmarked >= markBytes, try mark(at: last) {

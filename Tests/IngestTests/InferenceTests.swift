@@ -53,6 +53,7 @@ import Testing
       read.trims && read.quotes
         && read.columns[2].kind == .label(.values(positive: [">50K"], negative: ["<=50K"])))
     #expect(try infer("a|b\nc|d\n") { $0.hasHeader = false }.contains("header: false"))
+    #expect(try infer("a,b\n1,2\n3,4\n5,6\n") { $0.maximumLines = 2 }.contains("from 2 lines"))
     #expect(try infer("a,b|0\nc,d|1\n") { $0.separator = UInt8(ascii: "|") }.contains("separator: \"|\""))
   }
 
@@ -76,6 +77,11 @@ import Testing
     #expect(message("").contains("empty"))
     #expect(message("a,b\n").contains("no line below"))
     #expect(message("word\nother\n").contains("no separator"))
+    // Among the lines that the format is guessed from, empty ones counted.
+    let early = #expect(throws: ChanterError.self) {
+      try infer("a,b\n\n1,2\n1,2,3\n1,2\n") { $0.separator = UInt8(ascii: ",") }
+    }
+    #expect(early?.line == 4)
     let long = String(repeating: "0,1\n", count: 300) + "0,1,2\n"
     #expect(message(long).contains("in:301: number of fields is 3, 2 in the first line"))
   }

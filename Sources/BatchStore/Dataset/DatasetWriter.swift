@@ -16,6 +16,9 @@ public final class DatasetWriter {
   public static let defaultSegmentBytes = 1 << 30
   public static let defaultRowsPerPartition = 1 << 26
 
+  /// Memory by batch: 128 bytes, and old and new memory while lists grow.
+  public static let bytesByBatch = 192
+
   private let output: PendingOutput
   private let content: DatasetContent
   private let batchSize: Int

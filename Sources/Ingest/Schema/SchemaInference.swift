@@ -22,7 +22,7 @@ public struct SchemaInference {
   /// - Throws: `.badInput` for a file that is no table of text.
   public func run(_ path: String) throws -> String {
     let reader = try LineReader(path)
-    var first: [[UInt8]] = []
+    var first: [(line: Int, bytes: [UInt8])] = []
     while first.count < Self.firstLines, let line = try reader.next() {
       if first.isEmpty, line.starts(with: [0xFF, 0xFE]) || line.starts(with: [0xFE, 0xFF]) {
         throw ChanterError(
@@ -31,12 +31,13 @@ public struct SchemaInference {
       }
       var bytes = Array(line)
       if first.isEmpty, bytes.starts(with: [0xEF, 0xBB, 0xBF]) { bytes.removeFirst(3) }
-      if !bytes.isEmpty { first.append(bytes) }
+      if !bytes.isEmpty { first.append((reader.line, bytes)) }
     }
     guard !first.isEmpty else {
       throw ChanterError(.badInput, "the file is empty; give one with at least one line", path: path)
     }
-    let format = try TableFormat(guessing: first, separator: separator, hasHeader: hasHeader, path: path)
+    let format = try TableFormat(
+      guessing: first.map(\.bytes), separator: separator, hasHeader: hasHeader, path: path)
     let splitter = FieldSplitter(separator: format.separator, quotes: format.quotes, trims: format.trims)
     let count = format.names.count
     guard count <= Self.maximumColumns else {
@@ -48,7 +49,7 @@ public struct SchemaInference {
     let starts = AlignedBuffer<Int>(count: count)
     let lengths = AlignedBuffer<Int>(count: count)
     var lines = 0
-    func add(_ line: UnsafeRawBufferPointer) throws {
+    func add(_ line: UnsafeRawBufferPointer, number: Int) throws {
       if line.isEmpty { return }
       guard let source = line.baseAddress else { return }
       UnsafeMutableRawPointer(scratch.base).copyMemory(from: source, byteCount: line.count)
@@ -60,7 +61,7 @@ public struct SchemaInference {
           .badInput,
           problem == nil
             ? "number of fields is \(found), \(count) in the first line; is the separator right?"
-            : "the quotes of this line do not match", path: path, line: reader.line)
+            : "the quotes of this line do not match", path: path, line: number)
       }
       for column in 0..<count {
         profiles[column].add(scratch.base + starts.base[column], lengths.base[column])
@@ -68,8 +69,10 @@ public struct SchemaInference {
       lines += 1
       if lines % 65_536 == 0 { progressed(lines) }
     }
-    for line in first.dropFirst(format.hasHeader ? 1 : 0) { try line.withUnsafeBytes { try add($0) } }
-    while lines < maximumLines ?? .max, let line = try reader.next() { try add(line) }
+    for (number, line) in first.dropFirst(format.hasHeader ? 1 : 0).prefix(maximumLines ?? .max) {
+      try line.withUnsafeBytes { try add($0, number: number) }
+    }
+    while lines < maximumLines ?? .max, let line = try reader.next() { try add(line, number: reader.line) }
     guard lines > 0 else {
       throw ChanterError(.badInput, "the file has a header and no line below it", path: path)
     }

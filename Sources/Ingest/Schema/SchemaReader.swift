@@ -20,7 +20,8 @@ public enum SchemaReader {
   /// - Parameter name: a schema file, or the name of a preset.
   /// - Throws: `.badInput` with the line of what is wrong, `.io`.
   public static func read(_ name: String) throws -> Schema {
-    if let preset = SchemaPreset.all.first(where: { $0.name == name }), !File.exists(name) {
+    // A folder with the log may well have the preset's name.
+    if let preset = SchemaPreset.all.first(where: { $0.name == name }), File.regularStatus(name) == nil {
       return try parse(preset.text, path: "preset \(name)")
     }
     guard File.exists(name) else {
