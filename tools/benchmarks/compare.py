@@ -113,8 +113,9 @@ def run(arguments):
     facts = common.machine()
     results = []
     for key in chosen:
-        print(f"{WORKLOADS[key][0]} …", file=sys.stderr)
         results.append(race(arguments, binary, python, key))
+        # At once, so that a run that is stopped has shown what it measured.
+        print("\n".join(describe(results[-1])), file=sys.stderr)
     result = {"benchmark": "compare", **facts, "threads": arguments.threads, "window_seconds": arguments.seconds,
               "peers": PACKAGES + WITHOUT_DEPENDENCIES, "workloads": results}
     lines = [common.describe(facts), f"samples/s, medians of windows of {arguments.seconds:g} s in turns, {arguments.threads} threads"]

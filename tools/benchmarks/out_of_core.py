@@ -17,6 +17,8 @@ LIMIT = 2 << 30
 # What `chanter` may take of it; the rest is page cache, program and OpenBLAS.
 MEMORY = "1536MiB"
 SCALE = 3.0
+# Of the trace, and of a window.
+SAMPLES, SECONDS = 600_000, 20
 BOTTOM = [512, 256, 64, 48]
 GROUPS = "/sys/fs/cgroup"
 
@@ -77,23 +79,22 @@ def measure(arguments, python):
     bench, chanter = common.build("ChanterBench"), common.build("chanter")
     folder = tempfile.mkdtemp(prefix="chanter-bench-", dir=arguments.folder)
     group = Group(LIMIT)
-    samples, seconds = 600_000, 20
     try:
         limit = fio(folder, "randread", "4k", 64)[0]
         os.remove(f"{folder}/fio")
         dataset, ids = f"{folder}/dataset", f"{folder}/ids"
-        common.output(bench, "trace", dataset, "--rows", str(round(train.ROWS * SCALE)), "--samples", str(samples))
+        common.output(bench, "trace", dataset, "--rows", str(round(train.ROWS * SCALE)), "--samples", str(SAMPLES))
         common.output(bench, "ids", dataset, ids)
-        peer = torch_windows(python, group, folder, ids, seconds)
+        peer = torch_windows(python, group, folder, ids)
         ours = chanter_windows(bench, chanter, group, folder, dataset)
     finally:
         group.close()
         shutil.rmtree(folder)
-    return {"limit_bytes": LIMIT, "rows_scale": SCALE, "dimension": BOTTOM[-1], "samples": samples, "disk_random_reads_per_second": limit,
+    return {"limit_bytes": LIMIT, "rows_scale": SCALE, "dimension": BOTTOM[-1], "samples": SAMPLES, "disk_random_reads_per_second": limit,
             "peer": peer, "ours": ours, "ratio": ours["rate"] / peer["rate"]}
 
 
-def torch_windows(python, group, folder, ids, seconds):
+def torch_windows(python, group, folder, ids):
     script = os.path.join(os.path.dirname(__file__), "peer_torch.py")
     table = f"{folder}/table"
     shapes = ["--tables", "bags", "--bottom", "-".join(map(str, BOTTOM)), "--scale", str(SCALE), "--file", table]
@@ -103,9 +104,9 @@ def torch_windows(python, group, folder, ids, seconds):
         contestant = common.Contestant("torch", [python, script, *shapes, "--ids", ids], preexec_fn=group.enter,
                                        stderr=subprocess.DEVNULL)
         try:
-            contestant.run(seconds)
+            contestant.run(SECONDS)
             before = disk_counts()
-            windows = [contestant.run(seconds) for _ in range(3)]
+            windows = [contestant.run(SECONDS) for _ in range(3)]
             after = disk_counts()
         finally:
             contestant.close()
@@ -137,7 +138,8 @@ def rates(result):
 
 
 def describe(result):
-    lines = [f"19.4 GB of rows (dimension 48) under a limit of {result['limit_bytes'] / 2**30:g} GiB, page cache included",
+    size = train.ROWS * result["rows_scale"] * result["dimension"] * 4 / 1e9
+    lines = [f"{size:.1f} GB of rows (dimension {result['dimension']}) under a limit of {result['limit_bytes'] / 2**30:g} GiB, page cache included",
              f"  the disk does {result['disk_random_reads_per_second']:,.0f} random 4 KiB reads/s"]
     for name, side in (("PyTorch, mapped, MADV_RANDOM", result["peer"]), ("chanter train", result["ours"])):
         lines.append(f"  {name:30}{side['rate']:9,.0f} samples/s{side['reads_per_second']:10,.0f} reads/s"
