@@ -11,9 +11,10 @@ extension ModelSpecification {
     max(1, try Network(self, limits: .none).rowShape.dimension)
   }
 
-  /// Per table: floats of the vectors, which lie at the start of a row; 0 for a model without vectors.
-  public func vectorDimensions() throws(ChanterError) -> [Int] {
-    try Network(self, limits: .none).rowShape.vectors
+  /// Per table: what the weights of a row are.
+  public func rowParts() throws(ChanterError) -> [RowParts] {
+    let shape = try Network(self, limits: .none).rowShape
+    return shape.vectors.map { RowParts(vector: $0, hasFirstOrderWeight: shape.hasFirstOrder) }
   }
 
   /// Bytes that the buffers of a model take: parameters and state, lane gradients, row gradients, the sorted inverse

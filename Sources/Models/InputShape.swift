@@ -73,6 +73,20 @@ extension InputShape {
   }
 }
 
+/// The weights of a row, from its start on; where other tables have wider rows, what follows up to the optimizer state is zero.
+public struct RowParts: Equatable, Sendable, CustomStringConvertible {
+  /// Floats of the vector; 0 for a model without vectors.
+  public let vector: Int
+  /// Whether a first-order weight stands behind it.
+  public let hasFirstOrderWeight: Bool
+
+  public var weights: Int { vector + (hasFirstOrderWeight ? 1 : 0) }
+
+  public var description: String {
+    "\(weights) weights, \(hasFirstOrderWeight ? "the last one of first order" : "none of first order")"
+  }
+}
+
 /// The most that a batch holds: what a model's buffers are made for.
 public struct BatchLimits: Equatable, Sendable {
   /// Samples; the configured batch size.

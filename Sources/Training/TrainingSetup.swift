@@ -86,7 +86,7 @@ extension RowLayout {
     self.init(
       tables: tables, dimension: dimension,
       stateFloats: specification.rowOptimizer.stateFloats(dimension: dimension), seed: specification.seed,
-      randomWeights: try specification.vectorDimensions(), initialScale: initialScale)
+      randomWeights: try specification.rowParts().map(\.vector), initialScale: initialScale)
   }
 
   /// Declared rows of all tables.

@@ -6,8 +6,9 @@ struct Export: ParsableCommand {
   static let configuration = CommandConfiguration(
     abstract: "Write a model's rows and dense parameters in formats that NumPy and PyTorch read.",
     discussion: """
-      For each table TABLE.npy (fp32, rows x dimension: the weights of every row that training has changed, without
-      optimizer state) and TABLE.values.tsv (for each of these rows its number, a tab, and its raw value (its bucket where values are hashed), with \\\\, \\t, \\n and
+      For each table TABLE.npy (fp32, rows x weights: for every row that training has changed its vector, and behind it the
+      first-order weight if the model has any, without optimizer state) and TABLE.values.tsv (for each of these rows its
+      number, a tab, and its raw value (its bucket where values are hashed), with \\\\, \\t, \\n and
       \\r escaped; rows 0, for rare and unseen values, and 1, for the empty one, have none). dense.safetensors holds the dense
       parameters by layer. It streams, whatever the size of the table, and works while the model is in training; the
       model's file grows meanwhile.

@@ -178,6 +178,50 @@ import Testing
     }
   }
 
+  /// Rows of one length in the store, of which a table with shorter vectors uses a part.
+  @Test func weightsOfATableAreThoseThatItHas() throws {
+    try withTemporaryDirectory { directory in
+      func path(_ name: String) -> String { directory.appendingPathComponent(name).path }
+      try Command.succeed("generate", path("log.tsv"), "--samples", "300", "--rows", "2000")
+      try Command.succeed("preprocess", path("log.tsv"), "--out", path("data"), "--batch-size", "64")
+      func train(_ model: String, _ settings: String...) -> [String] {
+        ["train", path("data"), "--out", path(model), "--memory", "64MiB"]
+          + (["hidden=[8]"] + settings).flatMap { ["--set", $0] }
+      }
+      let run = try Command.Running(
+        train("wide", "model=wide_deep", "dimension=8", "dimensions.C3=4", "rows.learning_rate=0.1")
+      ).wait()
+      #expect(run.status == 0, "\(run.errors)")
+      try Command.succeed("export", path("wide"), "--table", "C3", "--table", "C26", "--out", path("out"))
+      #expect(try rows(path("out"), "C26", dimension: 9).count > 3)
+      let short = try rows(path("out"), "C3", dimension: 5)
+      let (value, bytes) = try #require(
+        short.filter { !$0.key.hasPrefix("#") }.min { $0.key < $1.key })
+      let shown = try Command.succeed(
+        "inspect", path("wide"), "--table", "C3", "--value", value, "--format", "json")
+      let object = try #require(try JSONSerialization.jsonObject(with: Data(shown.utf8)) as? [String: Any])
+      let weights = try #require(object["weights"] as? [Double]).map(Float.init)
+      #expect(bytes == weights.prefix(5).withUnsafeBytes { Data($0) })
+      #expect(weights.count == 9 && weights[4] != 0 && weights[5...].allSatisfy { $0 == 0 })
+
+      // Nine weights a row there and here, but not the same ones.
+      for (name, settings, says) in [
+        (
+          "deep", ["model=mlp", "dimension=9"], "table C1 have 9 weights, the last one of first order in this"
+        ),
+        (
+          "even", ["model=wide_deep", "dimension=8"],
+          "table C3 have 5 weights, the last one of first order in"
+        ),
+      ] {
+        let command = train(name) + settings.flatMap { ["--set", $0] } + ["--from", path("wide")]
+        let refused = try Command.Running(command).wait()
+        #expect(refused.status == 1 && refused.errors.contains(says), "\(refused.errors)")
+        #expect(!FileManager.default.fileExists(atPath: path(name)))
+      }
+    }
+  }
+
   @Test func whatDoesNotFitIsSaid() throws {
     try withModel { path, settings in
       try Command.fail(

@@ -8,6 +8,7 @@ import TableStore
 public struct ExportedTable: Sendable {
   public let name: String
   public let rows: Int
+  /// Weights of a row, a first-order weight at the end included.
   public let dimension: Int
   /// Files in the output directory.
   public let matrix: String
@@ -24,8 +25,9 @@ public struct ExportResult: Sendable {
 
 /// Writes a model's last commit in formats that others read; also while the model is in training.
 ///
-/// - `TABLE.npy`: fp32 [rows × dimension], the weights of every row that training has changed, in row order; without
-///   optimizer state. Rows never changed have nothing but their random initial value, and are left out.
+/// - `TABLE.npy`: fp32 [rows × weights], the weights of every row that training has changed, in row order: the vector, and
+///   behind it the first-order weight if the model has any; without optimizer state. Rows never changed have nothing but
+///   their random initial value, and are left out.
 /// - `TABLE.values.tsv`: a line for each row of the matrix: its row number, a tab, the raw value (the number of its bucket
 ///   where values are hashed; nothing for a model without vocabulary), in which `\`, tab, line
 ///   feed and carriage return are written as `\\`, `\t`, `\n` and `\r`. Rows 0 (rare and unseen values) and 1 (empty)
@@ -49,15 +51,23 @@ public func exportModel(
       .badInput, "there is no table \(missing); the tables are \(names.joined(separator: ", "))", path: path)
   }
   let snapshot = try Snapshot(store)
+  let specification = try header.specification(tables: store.layout.tables)
+  let parts = try specification.rowParts()
+  guard parts.allSatisfy({ $0.weights <= store.layout.dimension }) else {
+    throw ChanterError(
+      .corrupt, "the model's header does not fit its rows; restore it from a copy", path: path)
+  }
   let pending = try PendingOutput(output)
-  let tensors = try exportDense(snapshot, header, store, to: pending.file("dense.safetensors"))
+  let tensors = try exportDense(snapshot, header, specification, store, to: pending.file("dense.safetensors"))
   var exported: [ExportedTable] = []
   let values = try VocabularyLink.file(in: path).map { try TableValues($0) }
   for (table, name) in names.enumerated() {
     try values?.beginTable()
     guard tables.isEmpty || tables.contains(name) else { continue }
     exported.append(
-      try exportTable(table, name, snapshot, header, store.layout, values, pending) { progress(name, $0) })
+      try exportTable(table, name, snapshot, weights: parts[table].weights, values, pending) {
+        progress(name, $0)
+      })
   }
   try values?.finish(identity: header.dataset.vocabulary)
   try pending.publish()
@@ -66,9 +76,10 @@ public func exportModel(
 
 /// - Returns: the number of tensors.
 private func exportDense(
-  _ snapshot: Snapshot, _ header: ModelHeader, _ store: ModelStore, to path: String
+  _ snapshot: Snapshot, _ header: ModelHeader, _ specification: ModelSpecification, _ store: ModelStore,
+  to path: String
 ) throws -> Int {
-  let tensors = try header.specification(tables: store.layout.tables).tensors()
+  let tensors = try specification.tensors()
   let record = try readDenseRecord(snapshot, tensors, path: store.path)
   let parameters = DenseRecord.parameters(record.rawBytes).bindMemory(to: Float.self)
   try withExtendedLifetime(record) {
@@ -102,11 +113,11 @@ func readDenseRecord(
 }
 
 private func exportTable(
-  _ table: Int, _ name: String, _ snapshot: Snapshot, _ header: ModelHeader, _ layout: RowLayout,
-  _ values: TableValues?, _ output: PendingOutput, progress: (Int) -> Void
+  _ table: Int, _ name: String, _ snapshot: Snapshot, weights: Int, _ values: TableValues?,
+  _ output: PendingOutput, progress: (Int) -> Void
 ) throws -> ExportedTable {
   let file = fileName(name)
-  let matrix = try NumpyFile(output.file(file + ".npy"), columns: layout.dimension)
+  let matrix = try NumpyFile(output.file(file + ".npy"), columns: weights)
   let lines = try File(creating: output.file(file + ".values.tsv"))
   var text: [UInt8] = []
   func flush() throws {
@@ -126,7 +137,7 @@ private func exportTable(
   try lines.synchronize()
   try matrix.finish()
   return ExportedTable(
-    name: name, rows: matrix.rows, dimension: layout.dimension, matrix: file + ".npy",
+    name: name, rows: matrix.rows, dimension: weights, matrix: file + ".npy",
     values: file + ".values.tsv")
 }
 

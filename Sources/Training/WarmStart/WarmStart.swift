@@ -50,7 +50,7 @@ struct WarmStart {
   /// - Parameters:
   ///   - header: of the new model.
   ///   - network: gets the dense parameters, if they are taken.
-  /// - Throws: `.mismatch` if the rows have another number of weights.
+  /// - Throws: `.mismatch` if the rows have another number of weights, or weights that mean something else.
   func makeModel(
     at path: String, header newHeader: ModelHeader, setup: TrainingSetup, network: DenseModel
   ) throws -> WarmStartReport {
@@ -60,6 +60,17 @@ struct WarmStart {
         .mismatch,
         "rows of this model have \(store.layout.dimension) weights, and those of the new one \(target.dimension); give both"
           + " the same dimension, or leave out --from", path: sourcePath)
+    }
+    // Rows of one length may still be made of other parts.
+    let parts = try header.specification(tables: store.layout.tables).rowParts()
+    for (table, wanted) in zip(target.tables, try setup.specification.rowParts()) {
+      guard let source = store.layout.tables.firstIndex(where: { $0.name == table.name }) else { continue }
+      guard parts[source] == wanted else {
+        throw ChanterError(
+          .mismatch,
+          "rows of table \(table.name) have \(parts[source]) in this model, and \(wanted) in the new one; give both the same"
+            + " dimensions and a model of the same kind, or leave out --from", path: sourcePath)
+      }
     }
     let difference = try takeDense(setup.specification, network)
     try VocabularyLink.check(in: sourcePath, identity: header.dataset.vocabulary)
