@@ -59,8 +59,9 @@ def allocations(binary, arguments, batch, *more, steps=5):
     with tempfile.TemporaryDirectory() as folder:
         environment = {**os.environ, "LD_PRELOAD": "libc_malloc_debug.so.0", "MALLOC_TRACE": os.path.join(folder, "trace")}
         return int(common.output(
-            binary, "step", "--bottom", arguments.bottom, "--top", arguments.top, "--batch", str(batch), "--threads",
-            str(arguments.threads), "--optimizer", arguments.optimizer, "--scale", "0.01", "--samples", str(8 * batch),
+            binary, "step", "--model", arguments.model, "--hidden", arguments.hidden, "--bottom", arguments.bottom, "--top",
+            arguments.top, "--batch", str(batch), "--threads", str(arguments.threads), "--optimizer", arguments.optimizer,
+            "--scale", "0.01", "--samples", str(8 * batch),
             "--allocations", str(steps), *more, env=environment))
 
 

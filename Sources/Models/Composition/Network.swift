@@ -6,6 +6,9 @@ struct Network: Sendable {
   let shape: InputShape
   let rowShape: RowShape
   let layers: [any Layer]
+  /// Per layer: itself if it is batch-wide. Asked in every chunk, so the casts, which may allocate, are made once.
+  let batchWide: [(any BatchWideLayer)?]
+  let hasBatchWideLayers: Bool
   let logit: Value
   let parameterCount: Int
   /// Numbers that training keeps beside the parameters: running averages.
@@ -38,6 +41,8 @@ struct Network: Sendable {
     self.logit = logit
     rowShape = builder.rowShape
     layers = builder.layers
+    batchWide = builder.layers.map { $0 as? any BatchWideLayer }
+    hasBatchWideLayers = batchWide.contains { $0 != nil }
     parameterCount = builder.parameterCount
     averageCount = builder.averageCount
     statisticCount = builder.statisticCount
@@ -47,8 +52,6 @@ struct Network: Sendable {
     self.scoring = scoring.offsets
     scoringFloats = scoring.floats
   }
-
-  var hasBatchWideLayers: Bool { layers.contains { $0 is any BatchWideLayer } }
 
   /// Draws the parameters; each layer that has some has a stream of its own.
   func initialize(_ parameters: UnsafeMutablePointer<Float>, random: CounterRandom) {
@@ -61,7 +64,7 @@ struct Network: Sendable {
 
   /// Running averages start as those of a batch with mean 0 and variance 1.
   func initializeAverages(_ averages: UnsafeMutablePointer<Float>) {
-    for case let layer as any BatchWideLayer in layers { layer.initializeAverages(averages) }
+    for layer in batchWide { layer?.initializeAverages(averages) }
   }
 
   /// Writes the probabilities of at most `SampleGroup.size` samples to `scores`, at their places in the batch. A sample's

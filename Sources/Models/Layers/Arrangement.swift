@@ -82,19 +82,24 @@ struct Sum: Layer {
   let output: Value
   var name: String { "sum" }
 
+  // Neither makes a list of addresses: a pass allocates nothing.
+
   func forward(_ pass: Pass) {
-    add(inputs.map { UnsafePointer(pass.value($0)) }, pass.value(output), pass.samples * output.width)
+    let target = pass.value(output)
+    let count = pass.samples * output.width
+    target.update(from: pass.value(inputs[0]), count: count)
+    for input in inputs.dropFirst() { add(pass.value(input), to: target, count) }
   }
 
   func score(_ pass: ScorePass) {
-    add(inputs.map { UnsafePointer(pass.value($0)) }, pass.value(output), SampleGroup.size * output.width)
+    let target = pass.value(output)
+    let count = SampleGroup.size * output.width
+    target.update(from: pass.value(inputs[0]), count: count)
+    for input in inputs.dropFirst() { add(pass.value(input), to: target, count) }
   }
 
-  private func add(_ sources: [UnsafePointer<Float>], _ target: UnsafeMutablePointer<Float>, _ count: Int) {
-    target.update(from: sources[0], count: count)
-    for source in sources.dropFirst() {
-      forEachWhole(count) { store(load(target + $0) + load(source + $0), target + $0) }
-    }
+  private func add(_ source: UnsafePointer<Float>, to target: UnsafeMutablePointer<Float>, _ count: Int) {
+    forEachWhole(count) { store(load(target + $0) + load(source + $0), target + $0) }
   }
 
   func backward(_ pass: Pass) {

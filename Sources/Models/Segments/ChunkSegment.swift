@@ -23,14 +23,14 @@ struct ChunkSegment: Segment {
       result.append(ChunkSegment(actions: actions + [last], buffers: buffers))
       actions = []
     }
-    let layers = buffers.network.layers
+    let layers = buffers.network.batchWide
     for (index, layer) in layers.enumerated() {
-      if layer is any BatchWideLayer { end(with: .measure(index)) }
+      if layer != nil { end(with: .measure(index)) }
       actions.append(.forward(index))
     }
     actions.append(.loss)
     for (index, layer) in layers.enumerated().reversed() {
-      if layer is any BatchWideLayer { end(with: .measureGradients(index)) }
+      if layer != nil { end(with: .measureGradients(index)) }
       actions.append(.backward(index))
     }
     result.append(ChunkSegment(actions: actions, buffers: buffers))
@@ -54,8 +54,8 @@ struct ChunkSegment: Segment {
     case .backward(let layer):
       pass.layer = layer
       layers[layer].backward(pass)
-    case .measure(let layer): (layers[layer] as? any BatchWideLayer)?.measure(pass)
-    case .measureGradients(let layer): (layers[layer] as? any BatchWideLayer)?.measureGradients(pass)
+    case .measure(let layer): buffers.network.batchWide[layer]?.measure(pass)
+    case .measureGradients(let layer): buffers.network.batchWide[layer]?.measureGradients(pass)
     case .loss:
       guard let labels = step.batch.labels, let gradient = pass.gradient(buffers.network.logit) else {
         preconditionFailure("training needs labels, and a logit that depends on a parameter")
@@ -68,11 +68,11 @@ struct ChunkSegment: Segment {
   }
 
   func conclude(_ step: TrainingStep) throws(NonFinite) {
-    let layers = buffers.network.layers
+    let layers = buffers.network.batchWide
     switch actions.last {
-    case .measure(let layer): (layers[layer] as? any BatchWideLayer)?.conclude(buffers.batchPass(step))
+    case .measure(let layer): layers[layer]?.conclude(buffers.batchPass(step))
     case .measureGradients(let layer):
-      (layers[layer] as? any BatchWideLayer)?.concludeGradients(buffers.batchPass(step))
+      layers[layer]?.concludeGradients(buffers.batchPass(step))
     default: break
     }
     let hasLoss = actions.contains { if case .loss = $0 { true } else { false } }
@@ -142,7 +142,7 @@ struct ChunkBuffers {
         isOutputFinite =
           isOutputFinite && areFinite(pass.value(layer.output), pass.samples * layer.output.width)
       }
-      if let layer = layer as? any BatchWideLayer {
+      if let layer = network.batchWide[index] {
         isFinite = isFinite && areFinite(averages + layer.averageRange.lowerBound, layer.averageRange.count)
       }
       if isFinite, isOutputFinite { continue }
