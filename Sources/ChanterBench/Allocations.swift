@@ -6,7 +6,7 @@ import Primitives
 @_silgen_name("muntrace") private func muntrace()
 
 /// Counts what the C library's allocation trace lists while `body` runs: every malloc, calloc, realloc and aligned allocation
-/// of any thread. Needs glibc's `libc_malloc_debug.so.0` preloaded and MALLOC_TRACE set, which tools/bench step does.
+/// of any thread. Needs glibc's `libc_malloc_debug.so.0` preloaded and MALLOC_TRACE set.
 func countingAllocations(_ body: () throws -> Void) throws -> Int {
   guard let path = ProcessInfo.processInfo.environment["MALLOC_TRACE"] else {
     throw ChanterError(.badInput, "MALLOC_TRACE names no file")

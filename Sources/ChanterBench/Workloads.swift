@@ -78,6 +78,8 @@ struct Fetch: ParsableCommand {
   @Option(help: "Requests.") var requests = 16
   @Flag(help: "Rows in runs of 16 adjacent blocks, one row a block, as rows first touched together lie.")
   var clustered = false
+  @Flag(help: "Print how often the fetches allocate memory, instead; see countingAllocations.")
+  var countsAllocations = false
   @Option(help: "Seed of the choice.") var seed: UInt64 = 2
 
   func run() throws {
@@ -109,6 +111,14 @@ struct Fetch: ParsableCommand {
       for keys in lists {
         _ = try fetcher.fetch(keys: keys, count: keys.count, slots: slots, rows: rows.base)
       }
+    }
+    if countsAllocations {
+      let count = try countingAllocations {
+        for keys in lists {
+          _ = try fetcher.fetch(keys: keys, count: keys.count, slots: slots, rows: rows.base)
+        }
+      }
+      return print("\(count)")
     }
     var fetched = 0
     let begin = ContinuousClock.now

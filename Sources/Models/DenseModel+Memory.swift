@@ -24,6 +24,12 @@ extension ModelSpecification {
     BufferSizes(try Network(self, limits: limits), self, limits: limits, threadCount: threadCount).bytes
   }
 
+  /// The part of `memoryBytes` that is activations: of training, and of scoring.
+  public func activationBytes(limits: BatchLimits, threadCount: Int) throws(ChanterError) -> Int {
+    BufferSizes(try Network(self, limits: limits), self, limits: limits, threadCount: threadCount).activations
+      * MemoryLayout<Float>.size
+  }
+
   /// Bytes of `DenseModel.parameterBytes`.
   public func parameterByteCount() throws(ChanterError) -> Int {
     let network = try Network(self, limits: .none)
@@ -61,6 +67,7 @@ struct BufferSizes {
   let failures: Int
   /// How many arenas of activations there are.
   let arenas: Int
+  let activations: Int
   let bytes: Int
 
   init(_ network: Network, _ specification: ModelSpecification, limits: BatchLimits, threadCount: Int) {
@@ -81,9 +88,8 @@ struct BufferSizes {
       ? 0 : 1 + Clipping.denseTasks(parameterCount: network.parameterCount) + rowTasks
     failures = max(rowTasks, DenseUpdate.taskCount(parameterCount: network.parameterCount))
     arenas = chunks == 0 ? 0 : network.hasBatchWideLayers ? chunks : threadCount
-    let floats =
-      parameters + laneGradients + rowGradients + order + ends + arenas * network.training.floats
-      + threadCount * network.scoringFloats
+    activations = arenas * network.training.floats + threadCount * network.scoringFloats
+    let floats = parameters + laneGradients + rowGradients + order + ends + activations
     bytes =
       floats * MemoryLayout<Float>.size + (losses + statistics + squares) * MemoryLayout<Double>.size
       + failures

@@ -33,8 +33,9 @@ public struct MemoryPlan: Equatable, Sendable {
 struct MemoryNeeds {
   let rowLayout: RowLayout
   let batchLayout: BatchLayout
-  /// Bytes of the dense model: parameters, optimizer state, gradients, activations.
-  let modelBytes: Int
+  /// Bytes of the dense model: parameters, optimizer state, gradients.
+  let denseBytes: Int
+  let activationBytes: Int
   /// Bytes of the dense record that a commit copies; 0 when nothing is trained.
   let denseRecordBytes: Int
   let readerBytes: Int
@@ -95,7 +96,8 @@ struct MemoryNeeds {
       MemoryPlan.Part(name: "batches in flight", bytes: items * WorkItem.bytes(layout: batchLayout)),
       MemoryPlan.Part(
         name: "reading", bytes: readerBytes + MemoryCosts.openStoreBytes + (trains ? 8 : 20) * unique),
-      MemoryPlan.Part(name: "dense model and activations", bytes: modelBytes),
+      MemoryPlan.Part(name: "dense model", bytes: denseBytes),
+      MemoryPlan.Part(name: "activations", bytes: activationBytes),
     ]
     if trains {
       parts += [

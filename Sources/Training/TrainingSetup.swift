@@ -10,8 +10,9 @@ struct TrainingSetup {
   let configuration: Configuration
   let specification: ModelSpecification
   let rowLayout: RowLayout
-  /// Bytes of the network's buffers in training.
+  /// Bytes of the network's buffers in training, and of these the activations.
   let networkBytes: Int
+  let activationBytes: Int
   let denseRecordBytes: Int
   let threads: Int
   let control: TrainingControl
@@ -37,8 +38,11 @@ struct TrainingSetup {
     self.specification = specification
     rowLayout = try RowLayout(
       specification, tables: manifest.tables, initialScale: configuration.model.initialScale)
-    networkBytes = try configuration.locatingErrors {
-      try specification.memoryBytes(limits: limits, threadCount: threads)
+    (networkBytes, activationBytes) = try configuration.locatingErrors {
+      (
+        try specification.memoryBytes(limits: limits, threadCount: threads),
+        try specification.activationBytes(limits: limits, threadCount: threads)
+      )
     }
     denseRecordBytes = DenseRecord.byteCount(parameterBytes: try specification.parameterByteCount())
     guard manifest.train.batches > 0 else {
@@ -60,7 +64,8 @@ struct TrainingSetup {
   func memoryNeeds(run: RunConfiguration, commitInterval: Int) -> MemoryNeeds {
     let train = dataset.manifest.train
     return MemoryNeeds(
-      rowLayout: rowLayout, batchLayout: batchLayout, modelBytes: networkBytes,
+      rowLayout: rowLayout, batchLayout: batchLayout, denseBytes: networkBytes - activationBytes,
+      activationBytes: activationBytes,
       denseRecordBytes: denseRecordBytes,
       readerBytes: BatchReader.bytes(of: dataset, split: .train),
       largestUnion: { train.largestUnion(of: $0, rows: rowLayout.allRows) }, allRows: rowLayout.allRows,

@@ -32,8 +32,17 @@ final class TrainingDisplay {
     let compactions: Int
     let seconds: Double
     let secondsWaitingFor: Stalls
+    /// How the budget was spent; of the last line of a run out of core.
+    let lookahead: Int?
+    let memory: Int?
+    let memorySplit: [MemoryPlan.Part]?
 
-    init(_ progress: RunProgress, since earlier: RunProgress?, status: String?) {
+    init(
+      _ progress: RunProgress, since earlier: RunProgress?, status: String?, memory plan: MemoryPlan? = nil
+    ) {
+      lookahead = plan?.lookahead
+      memory = plan?.budget
+      memorySplit = plan?.split
       let counters = earlier.map { progress.counters.since($0.counters) } ?? progress.counters
       self.status = status
       epoch = max(0, progress.step) / progress.batchesPerEpoch + 1
@@ -134,7 +143,8 @@ final class TrainingDisplay {
 
   func end(_ summary: RunSummary, model: String, _ run: RunConfiguration) throws {
     line.clear()
-    let total = Line(summary.progress, since: nil, status: status(summary.end))
+    let total = Line(
+      summary.progress, since: nil, status: status(summary.end), memory: summary.memory)
     if format == .json { return try printJSON(total) }
     let counters = summary.progress.counters
     switch summary.end {

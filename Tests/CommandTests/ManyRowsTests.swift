@@ -11,17 +11,37 @@ import Testing
 
   /// `bench` lies beside the command.
   private func bench(_ arguments: String...) throws -> [String: JSONValue] {
+    try Command.json(benchOutput(arguments))
+  }
+
+  private func benchOutput(_ arguments: [String], environment: [String: String] = [:]) throws -> String {
     let process = Process()
     process.executableURL = Command.executable.deletingLastPathComponent().appendingPathComponent(
       "ChanterBench")
     process.arguments = arguments
+    process.environment = ProcessInfo.processInfo.environment.merging(environment) { $1 }
     let pipe = Pipe()
     process.standardOutput = pipe
     try process.run()
     let output = String(decoding: try pipe.fileHandleForReading.readToEnd() ?? Data(), as: UTF8.self)
     process.waitUntilExit()
     #expect(process.terminationStatus == 0, "\(arguments)")
-    return try Command.json(output)
+    return output
+  }
+
+  /// Counted by the C library, in four fetches of 512 rows each that were made before and so have grown what there is to
+  /// grow. A debug build makes one allocation for each call.
+  @Test func warmFetchesAllocateNothingForARow() throws {
+    try withTemporaryDirectory { directory in
+      func path(_ name: String) -> String { directory.appendingPathComponent(name).path }
+      let rows = ["--rows", "200000"]
+      _ = try benchOutput(["fill", path("model")] + rows)
+      let output = try benchOutput(
+        ["fetch", path("model"), "--batch", "512", "--requests", "4", "--counts-allocations"] + rows,
+        environment: ["LD_PRELOAD": "libc_malloc_debug.so.0", "MALLOC_TRACE": path("trace")])
+      let allocations = try #require(Int(output.trimmingCharacters(in: .whitespacesAndNewlines)))
+      #expect(allocations <= 4)
+    }
   }
 
   @Test func aFewMegabytesTrainWhatLiesOnDisk() throws {

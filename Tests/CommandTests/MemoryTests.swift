@@ -27,13 +27,13 @@ import Testing
   }
 
   /// Wide rows, so that even the larger budgets are spent; without optimisation only the least one.
-  @Test(arguments: Command.isOptimized ? [nil, 96, 192] : [nil], [false, true])
+  @Test(arguments: Command.isOptimized ? [nil, 96, 192, 1024] : [nil], [false, true])
   func trainingStaysWithinItsBudget(mebibytes: Int?, validates: Bool) throws {
     try withTemporaryDirectory { directory in
       func path(_ name: String) -> String { directory.appendingPathComponent(name).path }
+      let samples = !Command.isOptimized ? 1500 : mebibytes == 1024 ? 32_000 : 6000
       try Command.succeed(
-        "generate", path("log"), "--samples", Command.isOptimized ? "6000" : "1500", "--rows",
-        "1000000000")
+        "generate", path("log"), "--samples", "\(samples)", "--rows", "1000000000")
       try Command.succeed(
         "preprocess", path("log"), "--out", path("data"), "--batch-size", "128", "--valid-share", "0.1")
       func arguments(_ memory: Int) -> [String] {

@@ -1,3 +1,4 @@
+import CLMDB
 import Foundation
 import Primitives
 import TestSupport
@@ -59,6 +60,27 @@ import Testing
     }
     try compactAll(store)
     #expect(try Snapshot(store).digest() == digest)
+  }
+
+  /// A reader that was killed would keep every page that is replaced later from being used again.
+  @Test func compactionForgetsKilledReaders() async throws {
+    let directory = FileManager.default.temporaryDirectory
+      .appendingPathComponent("chanter-test-\(UUID().uuidString)")
+    defer { try? FileManager.default.removeItem(at: directory) }
+    let path = directory.path
+    let layout = testLayout()
+    let store = try makeStore(path, layout, dense: [])
+    try commit(
+      store, randomRows(CounterRandom(seed: 2, stream: 1), count: 20, layout), dense: [], cursor: 8)
+    await #expect(processExitsWith: .signal(SIGKILL)) { [path = path as String] in
+      let snapshot = try Snapshot(ModelStore.openForReading(at: path))
+      kill(getpid(), SIGKILL)
+      withExtendedLifetime(snapshot) {}
+    }
+    _ = try #require(try store.makeCompaction(maximumBlocks: 100))
+    var dead: Int32 = -1
+    #expect(mdb_reader_check(store.environment.handle, &dead) == 0)
+    #expect(dead == 0)
   }
 
   /// A process is killed while it commits and compacts as fast as it can. Whatever commit came last, rows and cursor

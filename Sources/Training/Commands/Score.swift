@@ -94,10 +94,12 @@ public final class Scorer {
     decode: @escaping @Sendable (_ step: Int, _ batch: Batch) throws -> Bool,
     _ body: (Batch, UnsafePointer<Float>) throws -> Void
   ) throws {
+    let activationBytes = try specification.activationBytes(limits: .none, threadCount: threads)
     let needs = MemoryNeeds(
       rowLayout: store.layout, batchLayout: layout,
-      modelBytes: try specification.memoryBytes(limits: .none, threadCount: threads) + layout.maximumSamples
-        * 4,
+      denseBytes: try specification.memoryBytes(limits: .none, threadCount: threads) - activationBytes
+        + layout.maximumSamples * 4,
+      activationBytes: activationBytes,
       denseRecordBytes: 0, readerBytes: readerBytes, largestUnion: largestUnion,
       allRows: store.layout.allRows,
       policy: .min, trains: false, commitInterval: 1, trustsFirstTouchBefore: 0)

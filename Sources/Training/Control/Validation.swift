@@ -53,7 +53,8 @@ struct Validation {
   func needs(_ layout: RowLayout) -> MemoryNeeds {
     let part = dataset.manifest.valid
     return MemoryNeeds(
-      rowLayout: layout, batchLayout: dataset.layout(of: .valid), modelBytes: 0, denseRecordBytes: 0,
+      rowLayout: layout, batchLayout: dataset.layout(of: .valid), denseBytes: 0, activationBytes: 0,
+      denseRecordBytes: 0,
       readerBytes: fixedBytes - MemoryCosts.openStoreBytes,
       largestUnion: { part.largestUnion(of: $0, rows: layout.allRows) }, allRows: layout.allRows,
       policy: .min,
