@@ -1,5 +1,6 @@
 public import ArgumentParser
 public import BatchStore
+import Foundation
 public import Lookahead
 import Primitives
 public import Training

@@ -1,5 +1,6 @@
 import BatchStore
 import Foundation
+import Models
 import Primitives
 import TableStore
 import TestSupport

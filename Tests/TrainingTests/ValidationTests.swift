@@ -2,6 +2,7 @@ import BatchStore
 import Foundation
 import Lookahead
 import Metrics
+import Models
 import Primitives
 import TableStore
 import TestSupport
