@@ -4,7 +4,7 @@ import Primitives
 /// How a memory limit is spent.
 struct PreprocessMemory {
   /// The program, its libraries and stacks, and what an allocator leaves unused.
-  private static let programBytes = 40 << 20
+  static let programBytes = 40 << 20
   /// The least for values that makes sense.
   private static let leastValueBytes = 24 << 20
 

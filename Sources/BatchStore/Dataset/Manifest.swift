@@ -79,6 +79,15 @@ public struct Manifest: Codable, Equatable, Sendable {
       tableCount: tables.count, features: features, denseCount: denseCount, hasWeights: hasWeights)
   }
 
+  /// What the dataset was begun with.
+  public var content: DatasetContent {
+    var content = DatasetContent(tables: tables, features: features, denseCount: denseCount)
+    content.densePrecision = densePrecision
+    content.hasWeights = hasWeights
+    content.schema = schema
+    return content
+  }
+
   private func encoded() throws -> Data {
     let encoder = JSONEncoder()
     encoder.outputFormatting = [.sortedKeys, .prettyPrinted, .withoutEscapingSlashes]

@@ -64,6 +64,55 @@ public final class SampleBatch {
     (weights.base + sampleCount).update(from: other.weights.base + range.lowerBound, count: range.count)
     sampleCount += range.count
   }
+
+  /// Appends the samples `positions` of another batch of the same shape, in this order; there must be room.
+  public func append(_ other: SampleBatch, positions: UnsafeBufferPointer<UInt32>) {
+    precondition(sampleCount + positions.count <= capacity && other.shape == shape)
+    func gather<Element>(
+      _ source: UnsafePointer<Element>, _ target: UnsafeMutablePointer<Element>, width: Int = 1
+    ) {
+      for (place, position) in positions.enumerated() {
+        (target + place * width).update(from: source + Int(position) * width, count: width)
+      }
+    }
+    for (feature, kind) in shape.features.enumerated() where !kind.isBag {
+      gather(other.rows.base + feature * other.capacity, rows.base + feature * capacity + sampleCount)
+    }
+    for (bag, source) in zip(bags, other.bags) {
+      for (place, position) in positions.enumerated() {
+        bag.append(source, Int(position)..<Int(position) + 1, at: sampleCount + place)
+      }
+    }
+    gather(other.dense.base, dense.base + sampleCount * denseCount, width: denseCount)
+    gather(other.labels.base, labels.base + sampleCount)
+    gather(other.weights.base, weights.base + sampleCount)
+    sampleCount += positions.count
+  }
+
+  /// Appends the samples `range` of a batch of the same shape; there must be room.
+  public func append(_ batch: Batch, _ range: Range<Int>) {
+    precondition(
+      sampleCount + range.count <= capacity && range.upperBound <= batch.sampleCount
+        && batch.layout.shape == shape)
+    let keys = batch.keys.base
+    var bag = 0
+    for (feature, kind) in shape.features.enumerated() {
+      let inverse = batch.inverse.base + Int(batch.entryOffsets.base[feature])
+      if kind.isBag {
+        let offsets = batch.bagOffsets.base + bag * (batch.sampleCount + 1)
+        bags[bag].append(offsets, range, at: sampleCount) { keys[Int(inverse[$0])].row }
+        bag += 1
+      } else {
+        let target = rows.base + feature * capacity + sampleCount - range.lowerBound
+        for sample in range { target[sample] = keys[Int(inverse[sample])].row }
+      }
+    }
+    (dense.base + sampleCount * denseCount).update(
+      from: batch.dense.base + range.lowerBound * denseCount, count: range.count * denseCount)
+    (labels.base + sampleCount).update(from: batch.labels.base + range.lowerBound, count: range.count)
+    (weights.base + sampleCount).update(from: batch.weights.base + range.lowerBound, count: range.count)
+    sampleCount += range.count
+  }
 }
 
 extension SampleBatch {
@@ -150,11 +199,20 @@ public final class BagColumn {
   }
 
   fileprivate func append(_ source: BagColumn, _ range: Range<Int>, at sample: Int) {
-    let from = source.offsets.base
+    let rows = source.rows
+    append(source.offsets.base, range, at: sample) { rows[$0] }
+  }
+
+  /// Appends the entries that `from` gives the samples `range`, of which `row` has the rows.
+  @inline(__always)
+  fileprivate func append(
+    _ from: UnsafePointer<UInt32>, _ range: Range<Int>, at sample: Int, row: (Int) -> UInt32
+  ) {
     let first = Int(from[range.lowerBound])
     let count = Int(from[range.upperBound]) - first
     let start = Int(offsets.base[sample])
-    (resize(to: start + count) + start).update(from: source.rows + first, count: count)
+    let target = resize(to: start + count) + start
+    for entry in 0..<count { target[entry] = row(first + entry) }
     for position in 0..<range.count {
       offsets.base[sample + position + 1] = UInt32(
         start + Int(from[range.lowerBound + position + 1]) - first)

@@ -1,0 +1,110 @@
+import BatchStore
+import Primitives
+
+/// Makes a dataset of the samples of another one with other batches, without the log that they came from.
+///
+/// Row numbers stay what they are, and with them the identity of the vocabulary: a model trained on the one dataset can
+/// be scored on the other. The batching is new, so that an unfinished training cannot go on there. Next uses and first
+/// touches are those of the new batches. Splits stay apart, and only the training split is shuffled.
+///
+/// Memory stays below `options.memory`. On any error nothing named `options.output` exists, and what was begun is removed.
+/// - Parameters:
+///   - notice: called with what a user should know.
+///   - progress: called several times a second.
+public func rebatch(
+  _ options: RebatchOptions, notice: (String) -> Void = { _ in },
+  progress: @escaping (RebatchProgress) throws -> Void = { _ in }
+) throws -> RebatchReport {
+  try options.validate()
+  let dataset = try Dataset(opening: options.dataset)
+  let manifest = dataset.manifest
+  let memory = try RebatchMemory(options, dataset)
+  if memory.threads < options.threads {
+    notice("--memory serves \(memory.threads) of \(options.threads) threads")
+  }
+  let output = try PendingOutput(options.output)
+  let pool = WorkerPool(threadCount: memory.threads)
+  let identity = try copyVocabulary(of: dataset, to: output, progress)
+  var order: SampleSpool?
+  if let seed = options.shuffleSeed, manifest.train.samples > 1 {
+    order = try shuffle(dataset, seed: seed, options, memory, in: output.directory, pool, progress)
+  }
+  let writer = try DatasetWriter(
+    to: output, content: manifest.content, batchSize: options.batchSize, segmentBytes: options.segmentBytes,
+    rowsPerPartition: memory.rowsPerPartition, bagEntries: memory.bagEntries, pool: pool)
+  var done = 0
+  for split in Split.allCases {
+    let sources: [any SampleSource] = try (0..<pool.threadCount).map { _ in
+      if split == .train, let order { return try SampleSpoolReader(order) }
+      return try DatasetSamples(dataset, split)
+    }
+    let samples = manifest.split(split).samples
+    let size = options.batchSize
+    for first in stride(from: 0, to: samples, by: writer.groupSize * size) {
+      let end = min(samples, first + writer.groupSize * size)
+      try writer.append((end - first + size - 1) / size, to: split) { index, batch, worker in
+        let from = first + index * size
+        try sources[worker].read(from..<min(end, from + size), into: batch)
+      }
+      try progress(RebatchProgress(phase: .encoding, done: done + end, total: manifest.samples))
+    }
+    done += samples
+    // The shuffled samples are not needed any more, nor is their place on the disk.
+    if split == .train { order = nil }
+  }
+  let made = try writer.finish(vocabularyIdentity: identity) {
+    try progress(RebatchProgress(phase: .nextUses, done: $0, total: $1))
+  }
+  let vocabularyBytes =
+    made.hasVocabulary ? try File(reading: "\(output.path)/\(VocabularyFile.fileName)").size() : 0
+  return RebatchReport(
+    manifest: made,
+    bytes: Split.allCases.flatMap { made.split($0).segments }.reduce(vocabularyBytes) { $0 + $1.bytes })
+}
+
+private func shuffle(
+  _ dataset: Dataset, seed: UInt64, _ options: RebatchOptions, _ memory: RebatchMemory,
+  in directory: String, _ pool: WorkerPool, _ progress: @escaping (RebatchProgress) throws -> Void
+) throws -> SampleSpool {
+  let train = dataset.manifest.train
+  let shape = dataset.manifest.shape
+  let shuffle = try Shuffle(
+    seed: seed, samples: train.samples, shape: shape, chunkSamples: options.batchSize, directory: directory,
+    memory: memory.shuffleBytes, pool: pool, progress: progress)
+  // No batch has more entries than the richest.
+  let entries = shape.bagCount == 0 ? 0 : train.maximumEntries * train.batches
+  return try shuffle.run(DatasetSamples(dataset, .train), entries: entries)
+}
+
+/// Writes the same vocabulary to `output`, value by value, which checks every byte of it.
+/// - Returns: its identity; nil if the dataset has none.
+private func copyVocabulary(
+  of dataset: Dataset, to output: PendingOutput, _ progress: (RebatchProgress) throws -> Void
+) throws -> String? {
+  let manifest = dataset.manifest
+  guard manifest.hasVocabulary else { return nil }
+  let reader = try VocabularyReader(dataset.vocabularyPath)
+  let writer = try VocabularyWriter(
+    output.file(VocabularyFile.fileName), tableCount: manifest.tables.count, parent: reader.parent,
+    hashRows: reader.hashRows)
+  let total = manifest.tables.reduce(0) { $0 + Int($1.rows) }
+  var done = 0
+  func mismatch() -> ChanterError {
+    ChanterError(
+      .mismatch, "the vocabulary belongs to another dataset; restore the right file",
+      path: dataset.vocabularyPath)
+  }
+  for expected in manifest.tables {
+    guard let table = try reader.nextTable(), table == expected else { throw mismatch() }
+    try writer.beginTable(table)
+    while let value = try reader.nextValue() {
+      try writer.append(value)
+      done += 1
+      if done % (1 << 16) == 0 { try progress(RebatchProgress(phase: .vocabulary, done: done, total: total)) }
+    }
+  }
+  guard try reader.nextTable() == nil, try reader.finish() == manifest.vocabularyIdentity else {
+    throw mismatch()
+  }
+  return try writer.finish()
+}

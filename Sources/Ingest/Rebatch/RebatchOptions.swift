@@ -1,0 +1,63 @@
+public import BatchStore
+import Foundation
+import Primitives
+
+/// What `rebatch` does.
+public struct RebatchOptions: Sendable {
+  /// The dataset whose samples are taken.
+  public var dataset: String
+  /// The dataset to make; must not exist.
+  public var output: String
+  /// Samples of a batch, 1 to 65,536.
+  public var batchSize: Int
+  /// Puts the samples of the training split in the random order of this seed; nil keeps their order.
+  public var shuffleSeed: UInt64?
+  /// Most memory of the process in bytes; nil for none, and a gigabyte for samples that are shuffled. The result does not depend on it.
+  public var memory: Int?
+  /// Memory for the samples that are shuffled instead of their share of `memory`, so that tests cut few samples.
+  var shuffleBytes: Int?
+  /// Threads; the result does not depend on it.
+  public var threads = ProcessInfo.processInfo.activeProcessorCount
+  /// A segment file ends with the frame that reaches this many bytes.
+  public var segmentBytes = DatasetWriter.defaultSegmentBytes
+
+  public init(dataset: String, output: String, batchSize: Int) {
+    self.dataset = dataset
+    self.output = output
+    self.batchSize = batchSize
+  }
+
+  func validate() throws {
+    guard (1...Manifest.maximumBatchSize).contains(batchSize) else {
+      throw ChanterError(
+        .badInput, "the batch size is \(batchSize); it must be 1 to \(Manifest.maximumBatchSize)")
+    }
+    guard threads >= 1 else {
+      throw ChanterError(.badInput, "the number of threads is \(threads); it must be at least 1")
+    }
+  }
+}
+
+/// Where `rebatch` is.
+public struct RebatchProgress: Sendable {
+  public enum Phase: String, Sendable {
+    /// Only what does not fit in memory.
+    case cutting = "cutting samples into parts"
+    case shuffling
+    case vocabulary = "copying the vocabulary"
+    case encoding
+    case nextUses = "writing batches"
+  }
+
+  public let phase: Phase
+  /// Samples done in this phase; values of the vocabulary, and in the last one batches.
+  public let done: Int
+  public let total: Int
+}
+
+/// What `rebatch` made.
+public struct RebatchReport: Sendable {
+  public let manifest: Manifest
+  /// Bytes of the vocabulary, if there is one, and of all segments.
+  public let bytes: Int
+}

@@ -1,0 +1,90 @@
+import ArgumentParser
+import BatchStore
+import Foundation
+import Ingest
+import Primitives
+
+struct Rebatch: ParsableCommand {
+  static let configuration = CommandConfiguration(
+    abstract: "Make a dataset with other batches of another one, without its log.",
+    discussion: """
+      The samples, their splits and the row numbers stay the same: a model that was trained on the one dataset can be
+      evaluated on the other. A training that has begun goes on only with the batches that it began with. When each row is
+      used next is found again. The same seed gives the same order, whatever the memory and the threads; the validation
+      and the held-out split are never shuffled.
+      An order by time is made while a log is preprocessed (`order: time` in its schema): no time is kept by sample.
+
+      Examples:
+        chanter rebatch clicks.dataset --out large.dataset --batch-size 8192
+        chanter rebatch clicks.dataset --out mixed.dataset --batch-size 2048 --shuffle 7 --memory 512MiB
+      """)
+
+  @Argument(help: "Dataset made by preprocess.") var dataset: String
+  @Option(help: "The new dataset: a directory that must not exist.") var out: String
+  @Option(help: "Samples of a batch.") var batchSize: Int
+  @Option(help: ArgumentHelp("Put the training samples in the random order of this seed.", valueName: "seed"))
+  var shuffle: UInt64?
+  @Option(help: "Threads (default: one for each core).") var threads: Int?
+  @Option(
+    help: ArgumentHelp(
+      "Most memory, such as 512MiB (default: no limit, about 1GiB for samples that are shuffled).",
+      valueName: "size"))
+  var memory: MemorySize?
+  @OptionGroup var output: FormatOption
+
+  func validate() throws {
+    try requireRange("--batch-size", batchSize, 1...Manifest.maximumBatchSize)
+    try requireRange("--threads", threads, 1...256)
+  }
+
+  private struct Result: Encodable {
+    let batchSize: Int
+    let trainSamples: Int
+    let trainBatches: Int
+    let validSamples: Int
+    let validBatches: Int
+    let holdoutSamples: Int
+    let holdoutBatches: Int
+    let bytes: Int
+    let vocabulary: String
+    let batching: String
+  }
+
+  func run() throws {
+    var options = RebatchOptions(dataset: dataset, output: out, batchSize: batchSize)
+    options.shuffleSeed = shuffle
+    options.memory = memory?.bytes
+    if let threads { options.threads = threads }
+    let line = ProgressLine()
+    var rate = PhaseRate()
+    let report = try rebatch(options, notice: printError) { progress in
+      line.show(rate.describe(progress.phase.rawValue, done: progress.done, total: progress.total))
+    }
+    line.clear()
+    let manifest = report.manifest
+    switch output.format {
+    case .json:
+      try printJSON(
+        Result(
+          batchSize: manifest.batchSize, trainSamples: manifest.train.samples,
+          trainBatches: manifest.train.batches, validSamples: manifest.valid.samples,
+          validBatches: manifest.valid.batches, holdoutSamples: manifest.holdout.samples,
+          holdoutBatches: manifest.holdout.batches, bytes: report.bytes,
+          vocabulary: manifest.vocabularyIdentity, batching: manifest.batchingIdentity))
+    case .text:
+      func part(_ name: String, _ split: SplitManifest) -> (String, String)? {
+        guard split.samples > 0 else { return nil }
+        return (name, "\(grouped(split.samples)) samples in \(grouped(split.batches)) batches")
+      }
+      let lines: [(String, String)?] = [
+        part("training", manifest.train), part("validation", manifest.valid),
+        part("held out", manifest.holdout),
+        (
+          "on disk",
+          "\(ByteSize.format(report.bytes)), \(fixed(Double(report.bytes) / Double(max(1, manifest.samples)), 1)) bytes a sample"
+        ),
+      ]
+      printTable(lines.compactMap { $0 })
+    }
+  }
+}
