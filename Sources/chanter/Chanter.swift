@@ -20,7 +20,8 @@ struct Chanter: ParsableCommand {
       """,
     version: "0.1.0",
     subcommands: [
-      Generate.self, SchemaCommand.self, Preprocess.self, Rebatch.self, Plan.self, Train.self, Evaluate.self, Predict.self,
+      Generate.self, SchemaCommand.self, Preprocess.self, Rebatch.self, Plan.self, Train.self, Evaluate.self,
+      Predict.self,
       Inspect.self, Digest.self, Verify.self, Check.self, Copy.self, Export.self,
     ])
 

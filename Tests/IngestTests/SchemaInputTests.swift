@@ -176,7 +176,8 @@ import Testing
     let error = #expect(throws: ChanterError.self) { try read(fitting + 1, 512) }
     #expect(error?.kind == .badInput && error?.path?.hasSuffix("in0.csv") == true)
     #expect(
-      error?.message.hasPrefix("\(fitting + 1) samples in a row have \((fitting + 1) * entries) values") == true)
+      error?.message.hasPrefix("\(fitting + 1) samples in a row have \((fitting + 1) * entries) values")
+        == true)
     #expect(try read(fitting + 1, 1024) == fitting + 1)
     // A bound above the usual length never asks for more than none.
     var bounded = try options(512)
