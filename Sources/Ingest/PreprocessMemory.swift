@@ -44,7 +44,7 @@ struct PreprocessMemory {
     let mostEntries = min(
       Manifest.maximumEntries, (layout.maximumBagLength ?? Manifest.maximumEntries) * options.batchSize)
     let leastEntries = min(mostEntries, Self.usualBagLength * shape.bagCount * options.batchSize)
-    func fixed(_ threads: Int, _ bagEntries: Int = leastEntries) -> Int {
+    func fixed(_ threads: Int, _ bagEntries: Int) -> Int {
       let reading = LogReading.bytes(
         layout, threads: threads, batchSize: options.batchSize, bagEntries: bagEntries,
         hashRows: options.hashRows)
@@ -62,12 +62,13 @@ struct PreprocessMemory {
     }
     // More threads than the memory serves help nobody.
     var threads = options.threads
-    while threads > 1, fixed(threads) + Self.leastValueBytes > memory { threads -= 1 }
-    var rest = memory - fixed(threads)
+    while threads > 1, fixed(threads, leastEntries) + Self.leastValueBytes > memory { threads -= 1 }
+    var rest = memory - fixed(threads, leastEntries)
     guard rest >= Self.leastValueBytes else {
+      let needed = ByteSize.ceilingMebibytes(fixed(1, leastEntries) + Self.leastValueBytes)
       throw ChanterError(
         .budget,
-        "--memory is \(ByteSize.format(memory)); at least \(ByteSize.ceilingMebibytes(fixed(1) + Self.leastValueBytes)) is needed with batches of \(options.batchSize)"
+        "--memory is \(ByteSize.format(memory)); at least \(needed) is needed with batches of \(options.batchSize)"
       )
     }
     self.threads = threads
