@@ -29,22 +29,11 @@ enum VocabularyLink {
   }
 
   private static func put(_ source: String, at target: String) throws {
-    let files = FileManager.default
-    if (try? files.linkItem(atPath: source, toPath: target)) != nil {
-      return try File.synchronizeDirectory(File.parent(of: target))
-    }
     // A copy takes time: under another name until it is whole.
     let partial = target + ".partial"
-    try? files.removeItem(atPath: partial)
-    do {
-      try files.copyItem(atPath: source, toPath: partial)
-      try File(reading: partial).synchronize()
-      try File.move(partial, to: target)
-    } catch let error as ChanterError {
-      throw error
-    } catch {
-      throw ChanterError(.io, "cannot copy the vocabulary: \(error.localizedDescription)", path: target)
-    }
+    try? FileManager.default.removeItem(atPath: partial)
+    try File.duplicate(source, as: partial)
+    try File.move(partial, to: target)
   }
 
   /// Reads the whole file and throws unless it is the vocabulary with this identity; a model without one passes. Memory: a

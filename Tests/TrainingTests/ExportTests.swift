@@ -9,7 +9,7 @@ import Testing
 @testable import Training
 
 @Suite struct ExportTests {
-  /// Nearly all of the budget is the network's, which is there before a warm start begins.
+  /// More than a third of the budget is the network's, which is there before a warm start begins.
   @Test func aWarmStartKeepsToWhatTheNetworkLeaves() throws {
     try withTemporaryDirectory { directory in
       let data = directory.appendingPathComponent("data").path
@@ -18,7 +18,7 @@ import Testing
       configuration.model.network.top = [4096, 512, 1]
       let setup = try Harness(data, configuration).setup
       let budget = setup.memoryNeeds(run: configuration.run, commitInterval: 64).minimum + (4 << 20)
-      #expect(2 * setup.networkBytes > budget)
+      #expect(3 * setup.networkBytes > budget)
       let memory = WarmStart.memory(of: budget, beside: setup)
       let network = try setup.makeNetwork(workers: WorkerPool(threadCount: 1))
       let store = try setup.createModel(
