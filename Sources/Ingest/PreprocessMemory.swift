@@ -73,9 +73,14 @@ struct PreprocessMemory {
     }
     self.threads = threads
     // Longer bags get up to a quarter, if there are any.
-    var moreEntries = mostEntries - leastEntries
-    while moreEntries > 0, memory - fixed(threads, leastEntries + moreEntries) < rest / 4 * 3 {
-      moreEntries /= 2
+    var (moreEntries, tooMany) = (0, mostEntries - leastEntries + 1)
+    while moreEntries + 1 < tooMany {
+      let middle = (moreEntries + tooMany) / 2
+      if memory - fixed(threads, leastEntries + middle) < rest / 4 * 3 {
+        tooMany = middle
+      } else {
+        moreEntries = middle
+      }
     }
     bagEntries = leastEntries + moreEntries
     rest = memory - fixed(threads, bagEntries)
