@@ -40,13 +40,16 @@ def run(arguments):
                                          str(arguments.samples)))
         filled = json.loads(common.output(bench, "populate", data, "--out", model, *configuration))
         size = os.path.getsize(f"{model}/data.mdb")
-        process = subprocess.Popen(
-            [chanter, "train", data, "--out", model, "--memory", arguments.memory, "--epochs", "2", "--format", "json",
-             *configuration], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
-        peak = watch(process)
-        run = json.loads(process.stdout.read().splitlines()[-1])
-        if process.wait():
-            raise SystemExit(f"training ended with status {process.returncode}")
+        # Into a file: a pipe that nobody reads meanwhile would stop the run once it is full.
+        with open(f"{folder}/lines", "w+") as printed:
+            process = subprocess.Popen(
+                [chanter, "train", data, "--out", model, "--memory", arguments.memory, "--epochs", "2", "--format",
+                 "json", *configuration], stdout=printed, stderr=subprocess.DEVNULL)
+            peak = watch(process)
+            if process.wait():
+                raise SystemExit(f"training ended with status {process.returncode}")
+            printed.seek(0)
+            run = json.loads(printed.readlines()[-1])
         plan = json.loads(common.output(chanter, "plan", data, "--memory", arguments.memory, "--format", "json",
                                         *configuration, stderr=subprocess.DEVNULL))
         grown = os.path.getsize(f"{model}/data.mdb")
