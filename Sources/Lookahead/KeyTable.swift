@@ -1,13 +1,12 @@
 import Primitives
 
-/// A fixed-capacity map from row key to slot number: open addressing with linear probing, load at most one half.
+/// A fixed-capacity map from row key to slot number: open addressing with linear probing, load at most two thirds.
 ///
-/// The keys themselves lie with the slots (`keys[slot]`), so an entry takes 4 bytes. Nothing iterates over it, so
+/// The keys themselves lie with the slots (`keys[slot]`), so a slot of the caller's takes 6 bytes. Nothing iterates over it, so
 /// its order reaches no result. Look-up, insertion and removal are O(1) expected.
 struct KeyTable {
   private static let empty = UInt32.max
   private let buckets: AlignedBuffer<UInt32>
-  private let mask: Int
   /// Key of each occupied slot; owned by the caller, who sets it before `insert`.
   private let keys: AlignedBuffer<RowKey>
 
@@ -15,21 +14,29 @@ struct KeyTable {
   init(keys: AlignedBuffer<RowKey>) {
     self.keys = keys
     buckets = AlignedBuffer(count: Self.bucketCount(capacity: keys.count))
-    mask = buckets.count - 1
     buckets.prefix().update(repeating: Self.empty)
   }
 
   static func bytes(capacity: Int) -> Int { bucketCount(capacity: capacity) * 4 }
 
-  private static func bucketCount(capacity: Int) -> Int {
-    var count = 16
-    while count < 2 * capacity { count *= 2 }
-    return count
+  /// Always more than the slots, so that every search ends.
+  private static func bucketCount(capacity: Int) -> Int { max(16, capacity + (capacity + 1) / 2) }
+
+  @inline(__always)
+  private func home(_ key: RowKey) -> Int {
+    // The multiplication by 2^64 over the golden ratio spreads consecutive rows evenly (Knuth, TAOCP 3, section 6.4); its high
+    // bits, the mixed ones, choose the bucket.
+    let mixed = key &* 0x9E37_79B9_7F4A_7C15
+    return Int(truncatingIfNeeded: mixed.multipliedFullWidth(by: UInt64(buckets.count)).high)
   }
 
-  private func home(_ key: RowKey) -> Int {
-    // The multiplication spreads consecutive rows; the high bits are the mixed ones.
-    Int(truncatingIfNeeded: (key &* 0x9E37_79B9_7F4A_7C15) >> 20) & mask
+  @inline(__always)
+  private func after(_ bucket: Int) -> Int { bucket + 1 == buckets.count ? 0 : bucket + 1 }
+
+  /// Steps from one bucket forward to another.
+  @inline(__always)
+  private func distance(from start: Int, to end: Int) -> Int {
+    end >= start ? end - start : end - start + buckets.count
   }
 
   func find(_ key: RowKey) -> Int? {
@@ -40,7 +47,7 @@ struct KeyTable {
       let slot = buckets[bucket]
       if slot == Self.empty { return nil }
       if keys[Int(slot)] == key { return Int(slot) }
-      bucket = (bucket + 1) & mask
+      bucket = after(bucket)
     }
   }
 
@@ -48,7 +55,7 @@ struct KeyTable {
   func insert(slot: Int) {
     let buckets = buckets.base
     var bucket = home(keys.base[slot])
-    while buckets[bucket] != Self.empty { bucket = (bucket + 1) & mask }
+    while buckets[bucket] != Self.empty { bucket = after(bucket) }
     buckets[bucket] = UInt32(slot)
   }
 
@@ -57,14 +64,13 @@ struct KeyTable {
     let buckets = buckets.base
     let keys = keys.base
     var hole = home(keys[slot])
-    while buckets[hole] != UInt32(slot) { hole = (hole + 1) & mask }
+    while buckets[hole] != UInt32(slot) { hole = after(hole) }
     var bucket = hole
     while true {
-      bucket = (bucket + 1) & mask
+      bucket = after(bucket)
       let candidate = buckets[bucket]
       if candidate == Self.empty { break }
-      let distanceFromHome = (bucket - home(keys[Int(candidate)])) & mask
-      if distanceFromHome >= (bucket - hole) & mask {
+      if distance(from: home(keys[Int(candidate)]), to: bucket) >= distance(from: hole, to: bucket) {
         buckets[hole] = candidate
         hole = bucket
       }

@@ -5,29 +5,38 @@ struct OverlayPlan: ~Copyable {
   private let keys: AlignedBuffer<RowKey>
   private let lastChanges: AlignedBuffer<UInt32>
   private let table: KeyTable
-  private let free: AlignedBuffer<UInt32>
-  /// Slots that rows evicted at this step may take.
-  private(set) var freeCount: Int
+  private var free: FreeSlots
   /// Slots given back during the current step: its evictions are carried out before its fetches read them.
   private let released: AlignedBuffer<UInt32>
   private var releasedCount = 0
   /// Rows that came in during the current step.
   private(set) var insertedCount = 0
 
+  /// Slots that rows evicted at this step may take.
+  var freeCount: Int { free.count }
   var count: Int { keys.count - freeCount - releasedCount }
 
-  init(capacity: Int) {
+  init(_ configuration: PlannerConfiguration) {
+    let capacity = configuration.trains ? configuration.overlayRows : 0
     keys = AlignedBuffer(count: capacity)
     lastChanges = AlignedBuffer(count: capacity)
     table = KeyTable(keys: keys)
-    free = AlignedBuffer(count: capacity)
-    released = AlignedBuffer(count: capacity)
-    freeCount = capacity
-    for slot in 0..<capacity { free.base[slot] = UInt32(capacity - 1 - slot) }
+    free = FreeSlots(keys: keys)
+    // A step takes back the rows of one batch at most.
+    released = AlignedBuffer(count: Self.releases(configuration))
     lastChanges.prefix().update(repeating: Self.vacant)
   }
 
   private static let vacant = UInt32.max
+
+  private static func releases(_ configuration: PlannerConfiguration) -> Int {
+    configuration.trains ? min(configuration.overlayRows, configuration.maximumUniqueRows) : 0
+  }
+
+  static func bytes(_ configuration: PlannerConfiguration) -> Int {
+    let capacity = configuration.trains ? configuration.overlayRows : 0
+    return capacity * (8 + 4) + KeyTable.bytes(capacity: capacity) + releases(configuration) * 4
+  }
 
   func find(_ key: RowKey) -> Int? { table.find(key) }
 
@@ -35,10 +44,8 @@ struct OverlayPlan: ~Copyable {
 
   /// A slot for a row evicted at this step, or nil if the overlay is full.
   mutating func insert(_ key: RowKey, lastChange: Int) -> Int? {
-    guard freeCount > 0 else { return nil }
-    freeCount -= 1
+    guard let slot = free.take() else { return nil }
     insertedCount += 1
-    let slot = Int(free.base[freeCount])
     keys.base[slot] = key
     lastChanges.base[slot] = UInt32(lastChange)
     table.insert(slot: slot)
@@ -58,10 +65,7 @@ struct OverlayPlan: ~Copyable {
 
   /// Called after everything of a step.
   mutating func endStep() {
-    for index in 0..<releasedCount {
-      free.base[freeCount] = released.base[index]
-      freeCount += 1
-    }
+    for index in 0..<releasedCount { free.give(Int(released.base[index])) }
     releasedCount = 0
   }
 
@@ -75,8 +79,7 @@ struct OverlayPlan: ~Copyable {
     for slot in 0..<keys.count where lastChanges.base[slot] != Self.vacant && lastChange(slot) <= step {
       table.remove(slot: slot)
       lastChanges.base[slot] = Self.vacant
-      free.base[freeCount] = UInt32(slot)
-      freeCount += 1
+      free.give(slot)
     }
   }
 }

@@ -35,8 +35,7 @@ public struct Planner: ~Copyable {
   private let keys: AlignedBuffer<RowKey>
   private let lastSteps: AlignedBuffer<UInt32>
   private let nextUses: AlignedBuffer<UInt32>
-  private let free: AlignedBuffer<UInt32>
-  private var freeCount: Int
+  private var free: FreeSlots
   private let table: KeyTable
   private var victims: VictimHeap
 
@@ -56,14 +55,12 @@ public struct Planner: ~Copyable {
     keys = AlignedBuffer(count: slots)
     lastSteps = AlignedBuffer(count: slots)
     nextUses = AlignedBuffer(count: slots)
-    free = AlignedBuffer(count: slots)
-    for slot in 0..<slots { free.base[slot] = UInt32(slots - 1 - slot) }
-    freeCount = slots
+    free = FreeSlots(keys: keys)
     table = KeyTable(keys: keys)
     victims = VictimHeap(nextUses: nextUses, keys: keys)
     recent = AlignedBuffer(count: configuration.lookahead * configuration.maximumUniqueRows)
     recentCounts = Array(repeating: 0, count: configuration.lookahead)
-    overlay = OverlayPlan(capacity: configuration.trains ? configuration.overlayRows : 0)
+    overlay = OverlayPlan(configuration)
     commits = CommitSchedule(configuration, firstStep: firstStep)
   }
 
@@ -142,8 +139,7 @@ public struct Planner: ~Copyable {
         victims.insert(slot)
       case .window:
         evict(slot, plan)
-        free.base[freeCount] = UInt32(slot)
-        freeCount += 1
+        free.give(slot)
       }
     }
   }
@@ -182,10 +178,7 @@ public struct Planner: ~Copyable {
   }
 
   private mutating func takeSlot(step: Int, _ plan: StepPlan) throws -> Int {
-    if freeCount > 0 {
-      freeCount -= 1
-      return Int(free.base[freeCount])
-    }
+    if let slot = free.take() { return slot }
     guard let victim = victims.top else {
       throw ChanterError(
         .corrupt,

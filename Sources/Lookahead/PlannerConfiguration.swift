@@ -70,12 +70,11 @@ public struct PlannerConfiguration: Equatable, Sendable {
 
   /// Bytes that a planner of this configuration allocates.
   public var memoryBytes: Int {
-    let slots = cacheRows * (8 + 4 + 4 + 4) + KeyTable.bytes(capacity: cacheRows)
+    let slots = cacheRows * (8 + 4 + 4) + KeyTable.bytes(capacity: cacheRows)
     let heap = cacheRows * VictimHeap.bytesPerSlot
     let recent = lookahead * maximumUniqueRows * 4
     guard trains else { return slots + heap + recent }
-    let overlay = overlayRows * (8 + 4 + 4 + 4) + KeyTable.bytes(capacity: overlayRows)
-    return slots + heap + recent + overlay + DirtyRows.bytes(capacity: dirtyRowsCapacity)
+    return slots + heap + recent + OverlayPlan.bytes(self) + DirtyRows.bytes(capacity: dirtyRowsCapacity)
   }
 
   /// Changed rows whose commit has no list yet: one full commit, and what the batches planned since then add.

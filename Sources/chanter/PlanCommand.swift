@@ -9,7 +9,7 @@ struct Plan: ParsableCommand {
     discussion: """
       Takes the options of train, runs its planner over the dataset without rows or maths, and prints the counters that \
       a run from scratch that validation does not stop early will end with: for --memory, and for budgets from 1 to 100% of the bytes of the rows that the \
-      training data uses. Planning holds about 60 bytes for each row of the caches planned side by side, up to 1 GiB of \
+      training data uses. Planning holds about 50 bytes for each row of the caches planned side by side, up to 1 GiB of \
       them, or of the largest alone.
 
       Examples:
