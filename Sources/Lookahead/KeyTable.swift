@@ -1,8 +1,8 @@
 import Primitives
 
-/// A fixed-capacity map from row key to slot number: open addressing with linear probing, load at most two thirds.
+/// A fixed-capacity map from row key to slot number: open addressing with linear probing, load at most one half.
 ///
-/// The keys themselves lie with the slots (`keys[slot]`), so a slot of the caller's takes 6 bytes. Nothing iterates over it, so
+/// The keys themselves lie with the slots (`keys[slot]`), so a slot of the caller's takes 8 bytes. Nothing iterates over it, so
 /// its order reaches no result. Look-up, insertion and removal are O(1) expected.
 struct KeyTable {
   private static let empty = UInt32.max
@@ -20,7 +20,7 @@ struct KeyTable {
   static func bytes(capacity: Int) -> Int { bucketCount(capacity: capacity) * 4 }
 
   /// Always more than the slots, so that every search ends.
-  private static func bucketCount(capacity: Int) -> Int { max(16, capacity + (capacity + 1) / 2) }
+  private static func bucketCount(capacity: Int) -> Int { max(16, 2 * capacity) }
 
   @inline(__always)
   private func home(_ key: RowKey) -> Int {
@@ -37,6 +37,17 @@ struct KeyTable {
   @inline(__always)
   private func distance(from start: Int, to end: Int) -> Int {
     end >= start ? end - start : end - start + buckets.count
+  }
+
+  /// Brings into the CPU's cache where a search for `key` begins.
+  @inline(__always)
+  func prefetchBucket(of key: RowKey) { CPU.prefetch(buckets.base + home(key)) }
+
+  /// Brings into the CPU's cache the key that a search for `key` compares first; best some time after `prefetchBucket`.
+  @inline(__always)
+  func prefetchKey(of key: RowKey) {
+    let slot = buckets.base[home(key)]
+    if slot != Self.empty { CPU.prefetch(keys.base + Int(slot)) }
   }
 
   func find(_ key: RowKey) -> Int? {

@@ -84,6 +84,7 @@ public struct Planner: ~Copyable {
         plan.awaitsCompactionAfter = committed
       }
     }
+    findSlots(batch, plan)
     markHits(batch, step: step, plan)
     releaseIdle(step: step, plan)
     try placeMisses(batch, step: step, plan)
@@ -96,15 +97,33 @@ public struct Planner: ~Copyable {
 
   private static let missing = UInt32.max
 
-  /// Gives rows that are in the cache their slot, and takes them from the victims.
+  /// Sets the slots of a batch's rows, `missing` for those that are not in the cache.
+  private func findSlots(_ batch: BatchAccess, _ plan: StepPlan) {
+    // Each search waits for memory twice, and knows its addresses long before.
+    let ahead = 8
+    let slots = plan.slots.base
+    let keys = batch.keys
+    for position in 0..<min(2 * ahead, batch.count) { table.prefetchBucket(of: keys[position]) }
+    for position in 0..<batch.count {
+      if position + 2 * ahead < batch.count { table.prefetchBucket(of: keys[position + 2 * ahead]) }
+      if position + ahead < batch.count { table.prefetchKey(of: keys[position + ahead]) }
+      slots[position] = table.find(keys[position]).map { UInt32($0) } ?? Self.missing
+    }
+  }
+
+  /// Takes the rows that are in the cache from the victims.
   private mutating func markHits(_ batch: BatchAccess, step: Int, _ plan: StepPlan) {
     let slots = plan.slots.base
+    let ahead = 8
     for position in 0..<batch.count {
-      guard let slot = table.find(batch.keys[position]) else {
-        slots[position] = Self.missing
-        continue
+      if position + ahead < batch.count, slots[position + ahead] != Self.missing {
+        let next = Int(slots[position + ahead])
+        victims.prefetch(next)
+        CPU.prefetch(lastSteps.base + next)
+        CPU.prefetch(nextUses.base + next)
       }
-      slots[position] = UInt32(slot)
+      guard slots[position] != Self.missing else { continue }
+      let slot = Int(slots[position])
       if configuration.policy != .window, victims.contains(slot) { victims.remove(slot) }
       let lastChange = Int(lastSteps.base[slot])
       use(slot, batch, position, step: step)

@@ -24,6 +24,10 @@ struct VictimHeap {
     self.keys = keys
   }
 
+  /// Brings into the CPU's cache what `contains` reads.
+  @inline(__always)
+  func prefetch(_ slot: Int) { CPU.prefetch(positions.base + slot) }
+
   func contains(_ slot: Int) -> Bool { positions.base[slot] != Self.absent }
 
   /// The slot on top: the next victim.
