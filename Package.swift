@@ -20,6 +20,18 @@ let shared: [SwiftSetting] = [
 ]
 let kernels = shared + [.unsafeFlags(kernelFlags)]
 
+// The readers that are fuzzed are a test, in which they read the files of the corpus; or a program, which needs libFuzzer
+// (`tools/fuzz`).
+let fuzzed: [Target.Dependency] = ["Primitives", "BatchStore", "Ingest", "Training"]
+let fuzzing: Target =
+  Context.environment["CHANTER_FUZZ"] == nil
+  ? .testTarget(
+    name: "FuzzTests", dependencies: fuzzed, exclude: ["Corpus", "LibFuzzer.swift"], swiftSettings: shared)
+  : .executableTarget(
+    name: "ChanterFuzz", dependencies: fuzzed, path: "Tests/FuzzTests",
+    exclude: ["Corpus", "CorpusTests.swift"],
+    swiftSettings: shared + [.unsafeFlags(["-parse-as-library"])])
+
 let package = Package(
   name: "chanter",
   products: [.executable(name: "chanter", targets: ["chanter"])],
@@ -104,5 +116,11 @@ let package = Package(
     .testTarget(
       name: "ModelsTests", dependencies: ["Primitives", "Models", "TestSupport"],
       resources: [.copy("Fixtures")], swiftSettings: kernels),
+    fuzzing,
   ]
 )
+
+// Instrumented builds have the tests that run in them, and nothing else that takes time (`tools/test`).
+if let tests = Context.environment["CHANTER_TESTS"]?.split(separator: "|").map(String.init) {
+  package.targets.removeAll { $0.type == .test && !tests.contains($0.name) }
+}

@@ -49,7 +49,8 @@ struct ModelKeys {
 
   /// Applies `setting`; false if it is not a model's key at all.
   func apply(_ setting: Setting, to model: inout ModelConfiguration) throws -> Bool {
-    let parts = setting.key.split(separator: ".", maxSplits: 1).map(String.init)
+    let parts = setting.key.split(separator: ".", maxSplits: 1, omittingEmptySubsequences: false).map(
+      String.init)
     switch (parts[0], parts.count) {
     case ("model", 1): break
     case ("pooling", 1): model.pooling = try setting.choice(Pooling.self)
