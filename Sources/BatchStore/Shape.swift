@@ -22,6 +22,8 @@ public enum DensePrecision: String, CaseIterable, Codable, Sendable {
   case fp16
 
   var bytes: Int { self == .fp32 ? 4 : 2 }
+  /// The largest number that it holds.
+  public var largest: Float { self == .fp32 ? .greatestFiniteMagnitude : 65_504 }
   /// In frames. Do not renumber.
   var code: UInt8 { self == .fp32 ? 1 : 2 }
 }

@@ -9,6 +9,7 @@ struct Encoding {
   let spilled: [StreamReader?]
   let statistics: DenseStatistics
   let layout: InputLayout
+  let precision: DensePrecision
   let pool: WorkerPool
 
   /// Goes on after the samples that `writer` has.
@@ -33,7 +34,7 @@ struct Encoding {
           fill: { index, batch, worker in
             let from = first + index * size
             try readers[worker].read(from..<min(end, from + size), into: batch)
-            try statistics.apply(to: batch)
+            try statistics.apply(to: batch, precision)
             if isSpilled { places[index].find(batch) }
             renumber(batch)
           }, complete: isSpilled ? { try place(places[$0]) } : nil)

@@ -43,7 +43,7 @@ public func preprocess(
     options = given.reading(made)
     arrangement = made
   }
-  let parser = try options.schema.parser(predicts: false)
+  let parser = try options.schema.parser(predicts: false, precision: options.densePrecision)
   let layout = parser.layout
   var numbered = try work.read(SpilledNumbering.self, .numbering)
   let rule = NumberingRule(minimumCount: options.minimumCount, maximumRows: options.maximumRows)
@@ -98,7 +98,8 @@ public func preprocess(
       to: work.output, content: content, batchSize: options.batchSize, segmentBytes: options.segmentBytes,
       rowsPerPartition: memory.rowsPerPartition, bagEntries: memory.bagEntries, pool: pool, keepsWork: true)
     let encoding = Encoding(
-      spool: spool, numbering: numbering, spilled: spilled, statistics: statistics, layout: layout, pool: pool
+      spool: spool, numbering: numbering, spilled: spilled, statistics: statistics, layout: layout,
+      precision: options.densePrecision, pool: pool
     )
     try encoding.run(ranges.all, to: writer) {
       try progress(PreprocessProgress(phase: .encoding, done: $0, total: spool.sampleCount))

@@ -31,7 +31,7 @@ public final class RawEncoder {
     _ path: String, schema: Schema, precision: DensePrecision, vocabulary: Vocabulary, maximumSamples: Int
   ) throws {
     precondition(maximumSamples >= 1)
-    parser = try schema.parser(predicts: true)
+    parser = try schema.parser(predicts: true, precision: precision)
     let input = parser.layout
     guard vocabulary.tables.map(\.name) == input.tableNames else {
       throw ChanterError(

@@ -102,7 +102,7 @@ enum TextFuzzing {
     return formats.map { format, predicts in
       do {
         let schema = try SchemaReader.parse(format + columns, path: "schema")
-        let parser = try SchemaParser(schema, predicts: predicts)
+        let parser = try SchemaParser(schema, predicts: predicts, precision: predicts ? .fp16 : .fp32)
         var quantiles = [Int?](repeating: nil, count: schema.columns.count)
         for (number, quantile) in schema.quantiles.enumerated() { quantiles[quantile.column] = number }
         return Table(block: TextBlock(parser.layout), parser: parser, quantiles: quantiles)

@@ -64,6 +64,29 @@ import Testing
     #expect(error?.message.contains(bad.message) == true, "\(error?.message ?? "")")
   }
 
+  @Test func whatHalfPrecisionCannotHoldIsExplainedOrSkipped() throws {
+    let text = Self.header + Self.good + "1,-65504,Ulm,7,,1,2014-10-21\n0,65505,Ulm,7,,1,2014-10-21\n"
+    let error = #expect(throws: ChanterError.self) {
+      try samples([Data(text.utf8)]) { $0.densePrecision = .fp16 }
+    }
+    #expect(error?.line == 4 && error?.path?.hasSuffix("in0.csv") == true)
+    for part in ["column x is '65505'", "65,504", "--dense fp32"] {
+      #expect(error?.message.contains(part) == true, "\(error?.message ?? "")")
+    }
+    let skipped = try samples([Data(text.utf8)]) {
+      $0.densePrecision = .fp16
+      $0.badLines = .skip(atMost: 1)
+    }
+    #expect(skipped.samples.count == 2 && skipped.report.skipped.count(.number) == 1)
+    #expect(try samples([Data(text.utf8)]).samples.count == 3)
+    // What is standardised is held against what becomes of it.
+    let standardised = try samples([Data(text.utf8)]) {
+      $0.densePrecision = .fp16
+      $0.schema.columns[1].kind = .dense(.standardise(nil))
+    }
+    #expect(standardised.samples.count == 3)
+  }
+
   @Test func wrongEncodingsAreExplained() {
     let latin = Data(Self.header.utf8) + Data("1,1,K".utf8) + Data([0xF6]) + Data("ln,1,,1,2014-10-21\n".utf8)
     let wrong = failure(latin)

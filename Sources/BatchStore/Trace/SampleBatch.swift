@@ -149,16 +149,14 @@ extension SampleBatch {
   }
 
   func requireHalves() throws {
-    for index in 0..<sampleCount * denseCount where !(dense.base[index].magnitude <= Self.largestHalf) {
+    for index in 0..<sampleCount * denseCount
+    where !(dense.base[index].magnitude <= DensePrecision.fp16.largest) {
       throw ChanterError(
         .badInput,
         "dense column \(index % denseCount + 1) has the value \(dense.base[index]), and half precision ends at 65,504;"
-          + " store it as fp32, or use a transform")
+          + " use --dense fp32 in preprocessing, or another transform")
     }
   }
-
-  /// Beyond this a half is infinite.
-  private static let largestHalf: Float = 65_504
 }
 
 /// The entries of one bag feature: as many rows a sample as it has.

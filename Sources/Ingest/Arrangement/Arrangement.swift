@@ -42,7 +42,7 @@ struct Arrangement {
     _ options: PreprocessOptions, directory: String, memory: PreprocessMemory, pool: WorkerPool,
     _ progress: (PreprocessProgress) throws -> Void
   ) throws {
-    let parser = try SchemaParser(options.schema, predicts: false)
+    let parser = try SchemaParser(options.schema, predicts: false, precision: options.densePrecision)
     var quantileNumbers = [Int?](repeating: nil, count: options.schema.columns.count)
     for (number, quantile) in options.schema.quantiles.enumerated() {
       quantileNumbers[quantile.column] = number

@@ -32,18 +32,19 @@ struct DenseStatistics {
   }
 
   /// Standardises what the spool holds as it was read.
-  /// - Throws: `.badInput` for a value so far from the mean that 32 bits cannot hold it.
-  func apply(to samples: SampleBatch) throws {
+  /// - Throws: `.badInput` for a value so far from the mean that `precision` cannot hold it.
+  func apply(to samples: SampleBatch, _ precision: DensePrecision) throws {
     for operation in operations {
       var place = samples.dense.base + operation.target
       for _ in 0..<samples.sampleCount {
         let value = place.pointee
         place.pointee = Self.standardised(value, operation)
-        guard place.pointee.isFinite else {
+        guard place.pointee.magnitude <= precision.largest else {
           throw ChanterError(
             .badInput,
             "column \(schema.columns[operation.column].name) has the value \(value), which is \((Double(value) - operation.offset) * operation.scale)"
-              + " standard deviations from the mean; use another transform")
+              + " standard deviations from the mean, more than \(precision.rawValue) holds; use "
+              + (precision == .fp16 ? "--dense fp32, or another transform" : "another transform"))
         }
         place += denseCount
       }

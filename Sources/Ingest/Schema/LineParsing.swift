@@ -91,8 +91,15 @@ struct LineParsing {
         target.pointee = DenseStatistics.standardised(Float(value), operation)
       default: target.pointee = Float(value)
       }
-      guard target.pointee.isFinite else {
-        return problem(operation, .number, start, length, "a number that 32 bits can hold")
+      // What is still to be standardised is another number then.
+      let precision = operation.awaitsMoments ? .fp32 : parser.precision
+      guard target.pointee.magnitude <= precision.largest else {
+        return problem(
+          operation, .number, start, length,
+          precision == .fp32
+            ? "a number that 32 bits can hold"
+            : "a number up to 65,504, where half precision ends; use --dense fp32 in preprocessing, or a transform"
+        )
       }
     case .bucket:
       var place: (start: UInt32, length: UInt16) = (0, 0)

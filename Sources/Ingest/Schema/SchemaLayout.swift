@@ -20,9 +20,13 @@ extension Schema {
   var isCriteo: Bool { self == .criteo }
 
   /// The parser of inputs of this schema.
-  /// - Parameter predicts: whether the label may be absent, and what else only training needs.
-  func parser(predicts: Bool) throws -> any BlockParser {
-    isCriteo ? CriteoParser(labelIsOptional: predicts) : try SchemaParser(self, predicts: predicts)
+  /// - Parameters:
+  ///   - predicts: whether the label may be absent, and what else only training needs.
+  ///   - precision: what has to hold the numbers of dense columns. Logarithms of integers, as Criteo's are, fit any.
+  func parser(predicts: Bool, precision: DensePrecision) throws -> any BlockParser {
+    isCriteo
+      ? CriteoParser(labelIsOptional: predicts)
+      : try SchemaParser(self, predicts: predicts, precision: precision)
   }
 
   var layout: InputLayout { isCriteo ? CriteoLayout.layout : ownLayout }

@@ -14,6 +14,8 @@ final class SchemaParser: BlockParser, @unchecked Sendable {
   let layout: InputLayout
   let schema: Schema
   let predicts: Bool
+  /// What has to hold the numbers of dense columns.
+  let precision: DensePrecision
   let splitter: FieldSplitter
   /// By column of the schema.
   let operations: [ColumnOperation]
@@ -25,9 +27,10 @@ final class SchemaParser: BlockParser, @unchecked Sendable {
   /// By input: the operation of each field of a line.
   private var fields: [Int: AlignedBuffer<ColumnOperation>] = [:]
 
-  init(_ schema: Schema, predicts: Bool) throws {
+  init(_ schema: Schema, predicts: Bool, precision: DensePrecision) throws {
     self.schema = schema
     self.predicts = predicts
+    self.precision = precision
     splitter = FieldSplitter(separator: schema.separator, quotes: schema.quotes, trims: schema.trims)
     markers = schema.columns.map {
       ($0.missing ?? schema.missing).filter { !$0.isEmpty }.map { Array($0.utf8) }
