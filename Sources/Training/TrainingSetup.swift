@@ -37,7 +37,8 @@ struct TrainingSetup {
     self.threads = threads
     self.specification = specification
     rowLayout = try RowLayout(
-      specification, tables: manifest.tables, initialScale: configuration.model.initialScale)
+      specification, tables: manifest.tables,
+      initialScales: configuration.model.initialScales(manifest))
     (networkBytes, activationBytes) = try configuration.locatingErrors {
       (
         try specification.memoryBytes(limits: limits, threadCount: threads),
@@ -84,14 +85,22 @@ extension BatchLimits {
   }
 }
 
+extension ModelConfiguration {
+  /// Per table of a dataset: the bound of a new model's random weights. It follows from the rows that the table had in the
+  /// dataset's first part, so that it is the same whether a model began before or after more was appended.
+  func initialScales(_ manifest: Manifest) -> [Float] {
+    manifest.parts[0].rows.map { initialScale > 0 ? initialScale : RowLayout.usualScale(rows: $0) }
+  }
+}
+
 extension RowLayout {
   /// The rows of a model.
-  init(_ specification: ModelSpecification, tables: [TableLayout], initialScale: Float) throws {
+  init(_ specification: ModelSpecification, tables: [TableLayout], initialScales: [Float]) throws {
     let dimension = try specification.rowDimension()
     self.init(
       tables: tables, dimension: dimension,
       stateFloats: specification.rowOptimizer.stateFloats(dimension: dimension), seed: specification.seed,
-      randomWeights: try specification.rowParts().map(\.vector), initialScale: initialScale)
+      randomWeights: try specification.rowParts().map(\.vector), initialScales: initialScales)
   }
 
   /// Declared rows of all tables.

@@ -33,6 +33,11 @@ import Testing
     ("a bag", { manifest, _ in manifest.features[0] = FeatureLayout(name: "x", table: 0, isBag: true) }),
     ("precision", { manifest, _ in manifest.densePrecision = .fp16 }),
     ("weights", { manifest, _ in manifest.hasWeights = true }),
+    ("samples of a part", { $0.parts[0].train = $1 }),
+    ("samples of many parts", { $0.parts += Array(repeating: $0.parts[0], count: min(4000, max(0, $1))) }),
+    ("rows of a part", { $0.parts[0].rows = [UInt32(truncatingIfNeeded: $1)] }),
+    ("identity of a part", { manifest, value in manifest.parts[0].batchingIdentity = "\(value)" }),
+    ("no parts", { manifest, _ in manifest.parts = [] }),
     ("no tables", { manifest, _ in manifest.tables = [] }),
     ("tables without rows", { $0.tables = [TableLayout(name: "a", rows: UInt32(truncatingIfNeeded: $1))] }),
   ]

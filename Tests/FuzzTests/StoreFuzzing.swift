@@ -76,6 +76,8 @@ enum StoreFuzzing {
       ]
       manifest.valid = SplitManifest()
       manifest.holdout = SplitManifest()
+      manifest.parts[0].valid = 0
+      manifest.parts[0].holdout = 0
       _ = try manifest.write(to: "\(folder)/\(Manifest.fileName)")
       try file.withUnsafeBytes {
         try File(creating: "\(folder)/\(SegmentFormat.fileName(.train, 0))").write($0)

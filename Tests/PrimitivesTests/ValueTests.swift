@@ -73,7 +73,7 @@ import Testing
   @Test func firstOrderWeightsStartAtZeroAndAScaleBoundsTheOthers() {
     let layout = RowLayout(
       tables: [TableLayout(name: "a", rows: 100), TableLayout(name: "b", rows: 100)], dimension: 5,
-      stateFloats: 1, seed: 7, randomWeights: [4, 2], initialScale: 0.001)
+      stateFloats: 1, seed: 7, randomWeights: [4, 2], initialScales: [0.001, 0.001])
     let row = AlignedBuffer<Float>(count: 6)
     for (table, count) in [4, 2].enumerated() {
       layout.fillInitial(table: table, row: 5, into: row.base)

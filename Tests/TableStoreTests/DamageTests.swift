@@ -126,7 +126,7 @@ import Testing
       try store.environment.write { transaction in
         let record = try transaction.reserve(store.databases.meta, Record.state.key, count: 32)
         StateRecord.write(CommitState(commit: 0, cursor: 0, denseBytes: 0), into: record)
-        record.storeBytes(of: 2, toByteOffset: 4, as: UInt16.self)
+        record.storeBytes(of: 3, toByteOffset: 4, as: UInt16.self)
         let place: [UInt64] = [2, Record.state.rawValue]
         let seed = place.withUnsafeBytes { CRC32C.checksum($0) }
         let rest = UnsafeRawBufferPointer(rebasing: UnsafeRawBufferPointer(record)[4...])

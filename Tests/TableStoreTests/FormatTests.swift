@@ -73,7 +73,7 @@ import Testing
           }
         }
       }
-      #expect(fingerprint.hex == "a7960e9da286ecd7ecb790a5415621d9")
+      #expect(fingerprint.hex == "fa8d56bc0cad5b07aad880df6b4fcd30")
       let digest = try Snapshot(store).digest()
       #expect(digest == "bb4177d52928c2bfe20508aa64a6e97c")
     }

@@ -89,8 +89,9 @@ import Testing
       let header = try StoredValue(store, record: "header")
       #expect(header.isSealed(2, 0))
       #expect(header.short(8) == 4 && header.short(12) == 1 && header.long(16) == 7)
-      #expect(header.short(24) == 0 && header.short(28) == 3)
-      #expect(header.short(32) == 500 && header.short(36) == 4 && header.short(40) == 2)
+      #expect(header.short(24) == 3)
+      #expect(header.short(28) == 500 && header.short(32) == 4 && header.short(40) == 2)
+      #expect(Float(bitPattern: header.short(36)) == (1 / Float(500)).squareRoot())
       #expect(Array(header.bytes[44..<46]) == Array("C1".utf8))
       #expect(Array(header.bytes.suffix(7)) == Array("{\"a\":1}".utf8))
     }
@@ -119,11 +120,11 @@ private struct StoredValue {
 
   func floats(_ offset: Int) -> [Float] { (0..<5).map { Float(bitPattern: short(offset + 4 * $0)) } }
 
-  /// Whether the seal is that of a value at this place: checksum, version 1, reserved zero.
+  /// Whether the seal is that of a value at this place: checksum, version 2, reserved zero.
   func isSealed(_ kind: UInt64, _ number: UInt64) -> Bool {
     var sealed: [UInt8] = []
     for part in [kind, number] { withUnsafeBytes(of: part.littleEndian) { sealed += Array($0) } }
     sealed += bytes[4...]
-    return short(0) == sealed.withUnsafeBytes { CRC32C.checksum($0) } && short(4) == 1
+    return short(0) == sealed.withUnsafeBytes { CRC32C.checksum($0) } && short(4) == 2
   }
 }

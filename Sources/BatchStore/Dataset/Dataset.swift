@@ -36,7 +36,7 @@ public final class Dataset: Sendable {
   public func layout(of split: Split) -> BatchLayout {
     let part = manifest.split(split)
     return BatchLayout(
-      shape: manifest.shape, maximumSamples: min(manifest.batchSize, part.samples),
+      shape: manifest.shape, maximumSamples: manifest.spans(of: split).largest,
       maximumUniqueRows: part.maximumUniqueRows, maximumEntries: part.maximumEntries)
   }
 

@@ -43,4 +43,28 @@ public struct DatasetContent: Sendable {
       throw ChanterError(.broken, "there is a feature without a table, or a table without a feature")
     }
   }
+
+  /// Throws unless samples of this content can follow those of `base`.
+  func requireExtends(_ base: Dataset, batchSize: Int) throws {
+    let old = base.manifest
+    func require(_ condition: Bool, _ what: String) throws {
+      if !condition {
+        throw ChanterError(.mismatch, "the dataset to extend has \(what)", path: base.path)
+      }
+    }
+    try require(old.batchSize == batchSize, "batches of \(old.batchSize), not \(batchSize)")
+    try require(
+      old.features == features && old.denseCount == denseCount && old.hasWeights == hasWeights,
+      "other columns")
+    try require(old.densePrecision == densePrecision, "dense columns in \(old.densePrecision.rawValue)")
+    try require(
+      old.tables.map(\.name) == tables.map(\.name)
+        && zip(old.tables, tables).allSatisfy { $0.rows <= $1.rows }, "tables with other names or more rows")
+    try require(old.parts.count < Manifest.maximumParts, "as many parts as a dataset can have")
+    // How a batch is cut into chunks follows from the largest one, which a model keeps.
+    try require(
+      old.spans(of: .train).largest == batchSize,
+      "no full batch for training (\(old.train.samples) samples, batches of \(batchSize)); preprocess both logs together"
+    )
+  }
 }

@@ -27,6 +27,7 @@ public final class DatasetWriter {
   private let train: SplitWriter
   private let valid: SplitWriter
   private let holdout: SplitWriter
+  private let base: Dataset?
 
   /// - Parameters:
   ///   - content: what samples consist of; a row number must lie below the rows of its table.
@@ -38,17 +39,21 @@ public final class DatasetWriter {
   ///   - pool: who makes the batches of a group side by side; the result does not depend on it.
   ///   - keepsWork: whether the batches so far outlive a process that is killed. If there are any, this writer goes on after
   ///     them: `samples(of:)` says how many they hold.
+  ///   - base: the dataset that this one extends: its batches come first in each split, and its files are linked into the output.
+  ///     `content` must be its own but for tables with more rows.
   public init(
     to output: PendingOutput, content: DatasetContent, batchSize: Int,
     segmentBytes: Int = DatasetWriter.defaultSegmentBytes,
     rowsPerPartition: Int = DatasetWriter.defaultRowsPerPartition, bagEntries: Int = .max,
-    pool: WorkerPool = WorkerPool(threadCount: 1), keepsWork: Bool = false
+    pool: WorkerPool = WorkerPool(threadCount: 1), keepsWork: Bool = false, extending base: Dataset? = nil
   ) throws {
     guard (1...Manifest.maximumBatchSize).contains(batchSize) else {
       throw ChanterError(
         .badInput, "the batch size is \(batchSize); it must be 1 to \(Manifest.maximumBatchSize)")
     }
     try content.validate()
+    if let base { try content.requireExtends(base, batchSize: batchSize) }
+    self.base = base
     self.output = output
     self.content = content
     self.batchSize = batchSize
@@ -63,7 +68,7 @@ public final class DatasetWriter {
         output: output,
         header: SegmentHeader(split: split, number: 0, shape: shape, batchSize: batchSize, firstBatch: 0),
         tables: content.tables, segmentBytes: segmentBytes, rowsPerPartition: rowsPerPartition,
-        keepsWork: keepsWork)
+        keepsWork: keepsWork, extending: base)
     }
     train = try part(.train)
     valid = try part(.valid)
@@ -168,6 +173,7 @@ public final class DatasetWriter {
     let vocabulary = vocabularyIdentity ?? identityWithoutVocabulary()
     var batching = Fingerprint()
     batching.update("chanter batching 2")
+    if let base { batching.update(base.manifest.batchingIdentity) }
     batching.update(vocabulary)
     batching.update(UInt64(batchSize))
     batching.update(UInt64(content.denseCount))
@@ -182,7 +188,7 @@ public final class DatasetWriter {
       let (part, fingerprint) = try writer(of: split).finish(slots, on: pool) {
         try progress(done + $0, total)
       }
-      batching.update(UInt64(part.samples))
+      batching.update(UInt64(part.samples - (base?.manifest.split(split).samples ?? 0)))
       batching.update(fingerprint)
       parts[split] = part
       done += part.batches
@@ -190,10 +196,23 @@ public final class DatasetWriter {
     let manifest = Manifest(
       content: content, batchSize: batchSize, vocabularyIdentity: vocabulary, batchingIdentity: batching.hex,
       hasVocabulary: vocabularyIdentity != nil, train: parts[.train] ?? SplitManifest(),
-      valid: parts[.valid] ?? SplitManifest(), holdout: parts[.holdout] ?? SplitManifest())
+      valid: parts[.valid] ?? SplitManifest(), holdout: parts[.holdout] ?? SplitManifest(),
+      ancestors: base?.manifest.parts ?? [])
+    try linkSegmentsOfBase()
     let sealed = try manifest.write(to: output.file(Manifest.fileName))
     try output.publish()
     return sealed
+  }
+
+  /// The old segments are those of the new dataset as they are: nothing in them depends on what comes after.
+  private func linkSegmentsOfBase() throws {
+    guard let base else { return }
+    for split in Split.allCases {
+      for number in base.manifest.split(split).segments.indices {
+        let name = SegmentFormat.fileName(split, number)
+        try File.duplicate("\(base.path)/\(name)", as: output.file(name))
+      }
+    }
   }
 
   private func identityWithoutVocabulary() -> String {

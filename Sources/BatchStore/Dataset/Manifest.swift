@@ -6,7 +6,7 @@ public import Primitives
 /// The numbers here bound everything that a reader allocates.
 public struct Manifest: Codable, Equatable, Sendable {
   static let format = "chanter dataset"
-  static let currentVersion = 2
+  static let currentVersion = 3
   static let fileName = "manifest.json"
   /// Limits that keep a damaged manifest from asking for absurd memory.
   static let maximumTables = 4096
@@ -28,7 +28,7 @@ public struct Manifest: Codable, Equatable, Sendable {
   public internal(set) var hasWeights: Bool
   /// How raw input becomes samples, as its reader wrote it; nil for a dataset that was written from row numbers.
   public internal(set) var schema: String?
-  /// Samples of every batch but the last of a split.
+  /// Samples of every batch but the last of each part of a split.
   public internal(set) var batchSize: Int
   /// Identity of the value-to-row numbering. A model can be evaluated on datasets that share it.
   public internal(set) var vocabularyIdentity: String
@@ -40,12 +40,15 @@ public struct Manifest: Codable, Equatable, Sendable {
   public internal(set) var train: SplitManifest
   public internal(set) var valid: SplitManifest
   public internal(set) var holdout: SplitManifest
+  /// In order; a dataset to which nothing was appended has one.
+  public internal(set) var parts: [PartManifest]
   /// Fingerprint of this manifest with an empty checksum.
   private(set) var checksum = ""
 
   init(
     content: DatasetContent, batchSize: Int, vocabularyIdentity: String, batchingIdentity: String,
-    hasVocabulary: Bool, train: SplitManifest, valid: SplitManifest, holdout: SplitManifest
+    hasVocabulary: Bool, train: SplitManifest, valid: SplitManifest, holdout: SplitManifest,
+    ancestors: [PartManifest]
   ) {
     tables = content.tables
     features = content.features
@@ -60,6 +63,16 @@ public struct Manifest: Codable, Equatable, Sendable {
     self.train = train
     self.valid = valid
     self.holdout = holdout
+    func added(_ split: SplitManifest, _ samples: (PartManifest) -> Int) -> Int {
+      split.samples - ancestors.reduce(0) { $0 + samples($1) }
+    }
+    parts =
+      ancestors + [
+        PartManifest(
+          vocabularyIdentity: vocabularyIdentity, batchingIdentity: batchingIdentity,
+          rows: content.tables.map(\.rows), train: added(train, \.train), valid: added(valid, \.valid),
+          holdout: added(holdout, \.holdout))
+      ]
   }
 
   public func split(_ split: Split) -> SplitManifest {
@@ -133,7 +146,7 @@ public struct Manifest: Codable, Equatable, Sendable {
     guard version.version == currentVersion else {
       throw ChanterError(
         .unsupported,
-        "the dataset has format version \(version.version), this program reads version \(currentVersion)",
+        "the dataset has format version \(version.version), this program reads version \(currentVersion); run preprocess again",
         path: path)
     }
     guard let manifest = try? JSONDecoder().decode(Manifest.self, from: data),
@@ -154,11 +167,14 @@ public struct Manifest: Codable, Equatable, Sendable {
     try require(
       features.count <= Self.maximumFeatures && Set(features.map(\.table)) == Set(tables.indices),
       "list of features")
+    if let fault = partsFault { try require(false, fault) }
     let shape = shape
-    for part in [train, valid, holdout] {
-      try require(part.samples >= 0 && part.samples <= Int(UInt32.max) * batchSize, "number of samples")
-      try require(part.batches == (part.samples + batchSize - 1) / batchSize, "number of batches")
-      let singles = shape.singleCount * min(batchSize, part.samples)
+    for split in Split.allCases {
+      let part = self.split(split)
+      let spans = spans(of: split)
+      try require(part.samples == spans.samples, "number of samples")
+      try require(part.batches == spans.batches && spans.batches <= Int(UInt32.max), "number of batches")
+      let singles = shape.singleCount * spans.largest
       try require(
         part.maximumEntries <= Self.maximumEntries
           && (part.maximumEntries == singles || part.maximumEntries > singles && shape.bagCount > 0),

@@ -14,14 +14,20 @@ final class SplitWriter {
   private var end = 0
   private var fingerprint = Fingerprint()
   private var summary = SplitManifest()
+  /// What the split had before, in another dataset.
+  private let earlier: SplitManifest
+  /// By table, rows that batches before may have used where not all of these are known; nil where they are.
+  private var used: [UInt32]?
   private var labelSum = 0.0
   /// Entries of rows that stand for a value, and of row 0.
   private(set) var values = (all: 0, unseen: 0)
 
-  /// - Parameter keepsWork: whether the spool has a name, so that a later process goes on with the batches that are in it.
+  /// - Parameters:
+  ///   - keepsWork: whether the spool has a name, so that a later process goes on with the batches that are in it.
+  ///   - base: the dataset whose batches come first.
   init(
     output: PendingOutput, header: SegmentHeader, tables: [TableLayout], segmentBytes: Int,
-    rowsPerPartition: Int, keepsWork: Bool
+    rowsPerPartition: Int, keepsWork: Bool, extending base: Dataset?
   ) throws {
     self.output = output
     self.header = header
@@ -32,8 +38,28 @@ final class SplitWriter {
       : File(temporaryIn: output.directory)
     nextUses = try NextUsePass(
       directory: output.directory, tables: tables, rowsPerPartition: rowsPerPartition)
+    earlier = base?.manifest.split(header.split) ?? SplitManifest()
+    if let base, earlier.batches > 0 { try readEarlier(base) }
   }
 
+  /// Shows the next-use pass the batches before, of a long split only those that a window of the longest length can hold together
+  /// with a new one, the first of an epoch following the last.
+  private func readEarlier(_ base: Dataset) throws {
+    let reader = try base.reader(header.split)
+    let batch = Batch(layout: reader.layout)
+    let reach = WindowUnions.longest - 1
+    if reader.batchCount > 2 * reach { used = base.manifest.tables.map(\.rows) }
+    for index in 0..<reader.batchCount {
+      if index < reach || index >= reader.batchCount - reach {
+        try reader.read(index, into: batch)
+        try nextUses.append(batch.keys.base, count: batch.uniqueCount)
+      } else {
+        nextUses.appendUnknown()
+      }
+    }
+  }
+
+  /// Without those of another dataset.
   var batches: Int { summary.batches }
   var samples: Int { summary.samples }
 
@@ -57,13 +83,15 @@ final class SplitWriter {
   }
 
   private func count(_ slot: BatchSlot, packedBytes: Int) throws {
-    guard summary.samples == summary.batches * header.batchSize, summary.batches < Int(UInt32.max) else {
+    guard summary.samples == summary.batches * header.batchSize,
+      earlier.batches + summary.batches < Int(UInt32.max)
+    else {
       throw ChanterError(.broken, "a batch follows the last, partial one of its split")
     }
     let batch = slot.batch
     fingerprint.update(UInt64(batch.sampleCount))
     fingerprint.update(slot.raw.bytes)
-    try nextUses.append(batch.keys.base, count: batch.uniqueCount)
+    try nextUses.append(batch.keys.base, count: batch.uniqueCount, used: used)
     offsets.append(end)
     sizes.append(UInt32(packedBytes))
     end += packedBytes
@@ -78,19 +106,24 @@ final class SplitWriter {
 
   /// Writes the segments, a group of batches at a time.
   /// - Parameter progress: called after each group with the number of batches written.
-  /// - Returns: the split's part of the manifest, and the fingerprint of its content.
+  /// - Returns: the split in the manifest, what it had before included, and the fingerprint of what was appended here.
   func finish(
     _ slots: [BatchSlot], on pool: WorkerPool, progress: (Int) throws -> Void
   ) throws -> (SplitManifest, content: String) {
+    // Batches that nobody read lie in windows of the split as it was.
     summary.largestUnions = try nextUses.solve()
-    summary.labelMean = summary.samples == 0 ? 0 : labelSum / Double(summary.samples)
-    let segments = SegmentWriter(output: output, header: header, segmentBytes: segmentBytes)
+    for (length, most) in earlier.largestUnions.enumerated() {
+      summary.largestUnions[length] = max(summary.largestUnions[length], most)
+    }
+    nextUses.skip(earlier.batches)
+    let segments = SegmentWriter(
+      output: output, header: header, segmentBytes: segmentBytes, after: earlier)
     for first in stride(from: 0, to: summary.batches, by: slots.count) {
       let count = min(slots.count, summary.batches - first)
       for slot in slots[..<count] { try nextUses.next(nextUse: slot.codes, firstTouch: slot.flags) }
       try BatchSlot.run(slots, count, on: pool) { task, slot, _ in
         let samples = try read(at: offsets.base[first + task], slot)
-        try slot.finish(index: first + task, sampleCount: samples)
+        try slot.finish(index: earlier.batches + first + task, sampleCount: samples)
       }
       for (slot, number) in zip(slots, first..<first + count) {
         try segments.append(
@@ -106,6 +139,12 @@ final class SplitWriter {
     summary.compressedBytes = segments.compressedBytes
     summary.maximumRawBytes = segments.maximumRawBytes
     summary.maximumCompressedBytes = segments.maximumCompressedBytes
+    summary.samples += earlier.samples
+    summary.batches += earlier.batches
+    summary.maximumUniqueRows = max(summary.maximumUniqueRows, earlier.maximumUniqueRows)
+    summary.maximumEntries = max(summary.maximumEntries, earlier.maximumEntries)
+    let labels = labelSum + earlier.labelMean * Double(earlier.samples)
+    summary.labelMean = summary.samples == 0 ? 0 : labels / Double(summary.samples)
     return (summary, fingerprint.hex)
   }
 

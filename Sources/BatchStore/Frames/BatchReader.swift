@@ -10,6 +10,7 @@ public final class BatchReader {
   public let layout: BatchLayout
   private let dataset: Dataset
   private let part: SplitManifest
+  private let spans: BatchSpans
   /// First batch of each segment, and the end.
   private let starts: [Int]
   private let decoder: BatchDecoder
@@ -22,6 +23,7 @@ public final class BatchReader {
     self.dataset = dataset
     self.split = split
     part = dataset.manifest.split(split)
+    spans = dataset.manifest.spans(of: split)
     batchCount = part.batches
     layout = dataset.layout(of: split)
     starts = part.segments.reduce(into: [0]) { $0.append(($0.last ?? 0) + $1.batches) }
@@ -58,10 +60,9 @@ public final class BatchReader {
       compressedBytes: frameBytes - SegmentFormat.frameHeaderBytes)
     let sampleCount = Int(try entry.integer(UInt32.self))
     let uniqueCount = Int(try entry.integer(UInt32.self))
-    let samplesHere = min(dataset.manifest.batchSize, part.samples - index * dataset.manifest.batchSize)
     guard frameBytes >= SegmentFormat.frameHeaderBytes, frameBytes <= compressed.count, offset <= framesEnd,
       Int(offset) + frameBytes <= framesEnd, expected.rawBytes <= part.maximumRawBytes,
-      sampleCount == samplesHere, uniqueCount <= part.maximumUniqueRows
+      sampleCount == spans.samples(of: index).count, uniqueCount <= part.maximumUniqueRows
     else { throw entry.corrupt("the index entry of batch \(index) is impossible") }
 
     try file.read(at: Int(offset), into: compressed.base, count: frameBytes)

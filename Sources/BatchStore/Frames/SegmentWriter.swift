@@ -1,6 +1,8 @@
 import Primitives
 
 /// Writes the frames of one split into segment files of bounded size, each ended by its index.
+///
+/// Numbers and sums count what the split has already.
 final class SegmentWriter {
   private let output: PendingOutput
   private let header: SegmentHeader
@@ -19,10 +21,19 @@ final class SegmentWriter {
   /// - Parameters:
   ///   - header: split and shapes; number and first batch are filled in here.
   ///   - segmentBytes: a segment ends with the frame that reaches this size.
-  init(output: PendingOutput, header: SegmentHeader, segmentBytes: Int) {
+  ///   - earlier: what the split has already, in segments that lie elsewhere.
+  init(
+    output: PendingOutput, header: SegmentHeader, segmentBytes: Int, after earlier: SplitManifest
+  ) {
     self.output = output
     self.header = header
     self.segmentBytes = segmentBytes
+    segments = earlier.segments
+    batches = earlier.batches
+    rawBytes = earlier.rawBytes
+    compressedBytes = earlier.compressedBytes
+    maximumRawBytes = earlier.maximumRawBytes
+    maximumCompressedBytes = earlier.maximumCompressedBytes
   }
 
   /// The frame of one batch, of which `raw` is the body with the hints, written to `target` in place of what it held.

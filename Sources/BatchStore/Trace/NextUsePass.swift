@@ -8,7 +8,8 @@ import Primitives
 
 /// Finds, for every use of a row in a trace, the distance to its next use, and the largest unions of windows.
 ///
-/// Three phases: `append` every batch in order, `solve` once, `next` for every batch in order again. The rows of all
+/// Three phases: `append` every batch in order, `solve` once, `next` for every batch in order again, but for those that are
+/// skipped. The rows of all
 /// tables are counted through and cut into partitions; each has a temporary file of its uses, 4 bytes each, and is
 /// solved alone. Memory: 4 bytes by row of one partition that is used, 4 bytes by batch and partition, and 104 by batch.
 final class NextUsePass {
@@ -38,14 +39,28 @@ final class NextUsePass {
   }
 
   /// Takes the unique rows of the next batch, ascending; each lies below the rows of its table.
-  func append(_ keys: UnsafePointer<RowKey>, count: Int) throws {
+  /// - Parameter used: by table, rows below this are not flagged as touched first.
+  func append(_ keys: UnsafePointer<RowKey>, count: Int, used: [UInt32]? = nil) throws {
     for partition in partitions { partition.beginBatch() }
     var position = 0
     while position < count {
       let partition = partitions[number(of: keys[position]) / rowsPerPartition]
-      position = try partition.append(keys, from: position, to: count) { number(of: $0) }
+      position = try partition.append(keys, from: position, to: count, used: used) { number(of: $0) }
     }
     batches += 1
+  }
+
+  /// Takes a batch whose rows nobody knows.
+  func appendUnknown() {
+    for partition in partitions { partition.beginBatch() }
+    batches += 1
+  }
+
+  /// Passes over the hints of the first `count` batches, after `solve`.
+  func skip(_ count: Int) {
+    precondition(nextBatch == 0)
+    for partition in partitions { partition.skip(count) }
+    nextBatch = count
   }
 
   @inline(__always)
@@ -91,7 +106,7 @@ final class NextUsePartition {
   /// Takes the keys from `start` on that lie in this partition.
   /// - Returns: the position of the first that does not.
   func append(
-    _ keys: UnsafePointer<RowKey>, from start: Int, to end: Int, _ number: (RowKey) -> Int
+    _ keys: UnsafePointer<RowKey>, from start: Int, to end: Int, used: [UInt32]?, _ number: (RowKey) -> Int
   ) throws -> Int {
     buffer.removeAll()
     let values = buffer.extend(by: end - start)
@@ -99,8 +114,9 @@ final class NextUsePartition {
     while position < end {
       let row = number(keys[position]) - firstRow
       if row >= rows { break }
-      // The lowest bit will carry the first-touch flag.
-      values[position - start] = UInt32(truncatingIfNeeded: row) << 1
+      // The lowest bit is the first-touch flag: whether it may be one, until the trace is known.
+      let mayBeFirst = used.map { keys[position].row >= $0[keys[position].table] } ?? true
+      values[position - start] = UInt32(truncatingIfNeeded: row) << 1 | (mayBeFirst ? 1 : 0)
       position += 1
     }
     buffer.truncate(to: position - start)
@@ -128,10 +144,7 @@ final class NextUsePartition {
       let values = buffer.base
       for position in 0..<count {
         let row = Int(values[position] >> 1)
-        if latest[row] == 0 {
-          latest[row] = UInt32(batch + 1)
-          values[position] |= 1
-        }
+        if latest[row] == 0 { latest[row] = UInt32(batch + 1) } else { values[position] &= ~1 }
       }
       try spool.write(buffer.bytes, at: 4 * end)
       end += count
@@ -153,6 +166,10 @@ final class NextUsePartition {
       unions.endBatch(batch)
       try spool.write(buffer.bytes, at: 4 * end)
     }
+  }
+
+  func skip(_ batches: Int) {
+    for batch in 0..<batches { nextUse += Int(counts.base[batch]) }
   }
 
   /// Appends the hints of a batch; batches come in order.

@@ -28,8 +28,9 @@ struct RebatchMemory {
     }
     let manifest = dataset.manifest
     let shape = manifest.shape
-    // A batch has samples of so many old ones, as they lie; a shuffle mixes rich and poor.
-    let sources = (options.batchSize + manifest.batchSize - 2) / manifest.batchSize + 1
+    // A batch has samples of so many old ones, as they lie, of which each part may have a short one; a shuffle mixes rich and
+    // poor.
+    let sources = (options.batchSize + manifest.batchSize - 2) / manifest.batchSize + manifest.parts.count
     let richest = Split.allCases.map { manifest.split($0).maximumEntries }.max() ?? 0
     let bagEntries = shape.bagCount == 0 ? 0 : richest * sources
     let reader = Split.allCases.map { DatasetSamples.bytes(of: dataset, $0) }.max() ?? 0

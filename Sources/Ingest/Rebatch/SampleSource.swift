@@ -13,13 +13,13 @@ extension SampleSpoolReader: SampleSource {}
 final class DatasetSamples: SampleSource {
   private let reader: BatchReader
   private let batch: Batch
-  private let batchSize: Int
+  private let spans: BatchSpans
   private var loaded = -1
 
   init(_ dataset: Dataset, _ split: Split) throws {
     reader = try dataset.reader(split)
     batch = Batch(layout: reader.layout)
-    batchSize = dataset.manifest.batchSize
+    spans = dataset.manifest.spans(of: split)
   }
 
   static func bytes(of dataset: Dataset, _ split: Split) -> Int {
@@ -30,13 +30,13 @@ final class DatasetSamples: SampleSource {
     target.sampleCount = 0
     var next = range.lowerBound
     while next < range.upperBound {
-      let number = next / batchSize
+      let number = spans.batch(holding: next)
       if loaded != number {
         loaded = -1
         try reader.read(number, into: batch)
         loaded = number
       }
-      let start = number * batchSize
+      let start = spans.samples(of: number).lowerBound
       let end = min(range.upperBound, start + batch.sampleCount)
       target.append(batch, next - start..<end - start)
       next = end

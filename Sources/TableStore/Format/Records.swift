@@ -83,11 +83,11 @@ enum HeaderRecord {
     append(UInt32(truncatingIfNeeded: layout.dimension))
     append(UInt32(truncatingIfNeeded: layout.stateFloats))
     append(layout.seed)
-    append(layout.initialScale.bitPattern)
     append(UInt32(truncatingIfNeeded: layout.tables.count))
-    for (table, weights) in zip(layout.tables, layout.randomWeights) {
+    for (number, table) in layout.tables.enumerated() {
       append(table.rows)
-      append(UInt32(truncatingIfNeeded: weights))
+      append(UInt32(truncatingIfNeeded: layout.randomWeights[number]))
+      append(layout.initialScales[number].bitPattern)
       append(table.name)
     }
     append(header)
@@ -114,20 +114,21 @@ enum HeaderRecord {
     let dimension = Int(try take(UInt32.self))
     let stateFloats = Int(try take(UInt32.self))
     let seed = try take(UInt64.self)
-    let initialScale = Float(bitPattern: try take(UInt32.self))
     let tableCount = Int(try take(UInt32.self))
     guard tableCount <= Environment.maximumTables else { throw Record.header.damaged(path) }
     var tables: [TableLayout] = []
     var randomWeights: [Int] = []
+    var initialScales: [Float] = []
     for _ in 0..<tableCount {
       let rows = try take(UInt32.self)
       randomWeights.append(Int(try take(UInt32.self)))
+      initialScales.append(Float(bitPattern: try take(UInt32.self)))
       tables.append(TableLayout(name: try takeText(), rows: rows))
     }
     let header = try takeText()
     let layout = RowLayout(
       tables: tables, dimension: dimension, stateFloats: stateFloats, seed: seed,
-      randomWeights: randomWeights, initialScale: initialScale)
+      randomWeights: randomWeights, initialScales: initialScales)
     guard rest.isEmpty, layoutFault(layout) == nil else { throw Record.header.damaged(path) }
     return (layout, header)
   }
@@ -146,7 +147,8 @@ enum HeaderRecord {
     }
     if layout.randomWeights.count != layout.tables.count
       || !layout.randomWeights.allSatisfy((0...layout.dimension).contains)
-      || !layout.initialScale.isFinite || layout.initialScale < 0
+      || layout.initialScales.count != layout.tables.count
+      || !layout.initialScales.allSatisfy({ $0.isFinite && $0 >= 0 })
     {
       return "the initial values of the rows are not those that a model can have"
     }

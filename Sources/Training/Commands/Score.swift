@@ -33,7 +33,7 @@ public final class Scorer {
     specification = try header.specification(tables: store.layout.tables)
     guard
       try RowLayout(
-        specification, tables: store.layout.tables, initialScale: header.configuration.initialScale)
+        specification, tables: store.layout.tables, initialScales: store.layout.initialScales)
         == store.layout
     else {
       throw ChanterError(

@@ -42,10 +42,10 @@ extension DatasetInspection {
   ) throws {
     let reader = try dataset.reader(split)
     let batch = Batch(layout: reader.layout)
-    let batchSize = dataset.manifest.batchSize
-    for index in range.lowerBound / batchSize...(range.upperBound - 1) / batchSize {
+    let spans = dataset.manifest.spans(of: split)
+    for index in spans.batch(holding: range.lowerBound)...spans.batch(holding: range.upperBound - 1) {
       try reader.read(index, into: batch)
-      let start = index * batchSize
+      let start = spans.samples(of: index).lowerBound
       for position in range.clamped(to: start..<start + batch.sampleCount) {
         let sample = position - start
         let denseCount = batch.layout.denseCount
