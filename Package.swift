@@ -52,7 +52,7 @@ let package = Package(
     .target(name: "Metrics", dependencies: ["Primitives"], swiftSettings: shared),
     .target(
       name: "BatchStore", dependencies: ["Primitives", "CSupport", "CLZ4"], exclude: ["Format.md"],
-      swiftSettings: shared),
+      swiftSettings: kernels),
     .target(
       name: "Ingest", dependencies: ["Primitives", "Metrics", "BatchStore", "CZlib", "CZstd", "Yams"],
       // The files of data/schemas.

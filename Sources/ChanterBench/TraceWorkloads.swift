@@ -19,6 +19,7 @@ struct Trace: ParsableCommand {
   @Option(help: "Where they start in the log; by default they are its last ones.") var start: Int?
   @Option(help: "Samples of a batch.") var batchSize = 2048
   @Option(help: "Seed of all draws.") var seed: UInt64 = 1
+  @Flag(name: .customLong("fp16"), help: "Store dense columns in half precision.") var isHalf = false
 
   func validate() throws {
     let trace = ClickTrace(rows: rows, seed: seed)
@@ -31,8 +32,10 @@ struct Trace: ParsableCommand {
     let trace = ClickTrace(rows: rows, seed: seed)
     let first = start ?? trace.samples - samples
     let output = try PendingOutput(path)
+    var content = DatasetContent(tables: trace.layouts, denseCount: ClickTrace.denseCount)
+    content.densePrecision = isHalf ? .fp16 : .fp32
     let writer = try DatasetWriter(
-      to: output, tables: trace.layouts, denseCount: ClickTrace.denseCount, batchSize: batchSize,
+      to: output, content: content, batchSize: batchSize,
       pool: WorkerPool(threadCount: ProcessInfo.processInfo.activeProcessorCount))
     let batches = (samples + batchSize - 1) / batchSize
     let begin = ContinuousClock.now

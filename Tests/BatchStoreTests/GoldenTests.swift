@@ -21,22 +21,23 @@ import Testing
 
   /// The first training batch, byte by byte.
   static let raw: [UInt8] = [
-    2, 0, 0, 0, 1,  // C1: 2 rows, deltas of one byte
-    3, 0, 0, 0, 2,  // C2: 3 rows, the last delta takes two bytes
-    1,  // first: inverse of one byte
-    1,  // second
-    3, 0, 0, 0, 1, 1,  // several: 3 entries, inverse of one byte, lengths of one byte
+    2, 0, 0, 0,  // C1: 2 rows
+    3, 0, 0, 0,  // C2: 3 rows
+    3, 0, 0, 0,  // several: 3 entries
     2, 1, 0, 0,  // fp16, weights
     0b101,  // labels
-    0, 0, 0, 0, 0, 0, 0x80, 0x00, 0x80, 0x3F, 0x40, 0x3F,  // weights 1, 2, 1
-    0x66, 0xCD, 0x9A, 0x2E, 0x3E, 0xC0,  // dense, two planes: 0.1, 1.7, -2.3
-    0, 2,  // C1: rows 0 and 2
-    7, 1, 36, 0, 0, 1,  // C2: rows 7, 8 and 300 = 8 + 36 + 256
-    1, 0, 1,  // first
-    2, 0, 0,  // second
-    2, 0, 1,  // lengths of several
-    1, 0, 2,  // several: rows 8 and 7; nothing; row 300
-    1, 0b11111, 2, 1, 2, 1, 2,  // next uses in one plane, all first touches
+    2, 0, 0, 0,  // two different weights
+    6, 0x00, 0x00, 0x80, 0x3F, 0x00, 0x00, 0x80, 0x00,  // 32 bits each: 1, and as far from it 2
+    1, 0b010,  // one bit each: weights 1, 2, 1
+    0, 0, 0, 0, 0x66, 0xCD, 0x9A, 0x2E, 0x3E, 0xC0,  // dense, not listed, two planes: 0.1, 1.7, -2.3
+    2, 0b1000,  // C1, two bits each: rows 0 and 2
+    // C2, four bits each, and five more of the third: rows 7, 8 and 300 = 8 + 4 + 16 * 18
+    3 | 5 << 3, 0x17, 0x04, 0b100, 18,
+    1, 0b101,  // first
+    2, 0b00_00_10,  // second
+    2, 0b01_00_10,  // lengths of several
+    2, 0b10_00_01,  // several: rows 8 and 7; nothing; row 300
+    0b11111, 2, 0b01_10_01_10, 0b10,  // all first touches, next uses 2, 1, 2, 1, 2
   ]
 
   func write(to path: String) throws -> Manifest {
@@ -87,12 +88,12 @@ import Testing
       let train = [UInt8](try Data(contentsOf: URL(fileURLWithPath: path + "/train-00000.batches")))
       #expect(train[0..<8].elementsEqual("CHBATCH1".utf8))
       #expect(train[48..<52].elementsEqual("CHBF".utf8))
-      // 48 bytes of header; in the frame header, the bytes of the raw batch and of the lz4 frame lie from byte 16 on.
+      // 48 bytes of header; in the frame header, the bytes of the raw batch and of its packed form lie from byte 16 on.
       #expect(train[64..<72].elementsEqual([UInt8(Self.raw.count), 0, 0, 0] + train[68..<72]))
       let packed = Array(train[80..<80 + Int(train[68])])
       var raw = [UInt8](repeating: 0, count: Self.raw.count)
-      let problem = try packed.withUnsafeBytes { source in
-        try raw.withUnsafeMutableBytes { try LZ4Decoder().decode(source, into: $0) }
+      let problem = packed.withUnsafeBytes { source in
+        raw.withUnsafeMutableBytes { LZ4Block.decode(source, into: $0) }
       }
       #expect(problem == nil && raw == Self.raw)
     }

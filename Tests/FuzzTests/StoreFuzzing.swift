@@ -62,6 +62,11 @@ enum StoreFuzzing {
       let offset = Int(clamping: file.integer(UInt64.self, at: index + batch * SegmentFormat.indexEntryBytes))
       if offset <= index - SegmentFormat.frameHeaderBytes {
         file.mendChecksum(of: offset..<offset + SegmentFormat.frameHeaderBytes - 4)
+        let packed = offset + SegmentFormat.frameHeaderBytes
+        let end = packed + Int(file.integer(UInt32.self, at: offset + 20))
+        if packed + 4 < end, end <= index {
+          file.put(file.checksum(of: packed + 4..<end), at: packed)
+        }
       }
     }
     let checksum = file.withUnsafeBytes {

@@ -162,7 +162,7 @@ import Testing
       try later.append(1)
       try later.finish()
       let readers = try StreamFile(directory.path + "/streams", keeping: bytes).streams(3).map {
-        try StreamReader($0)
+        StreamReader($0)
       }
       // Turn by turn, so that blocks of several streams are decoded in between.
       for position in 0..<expected.map(\.count).max()! {
@@ -193,7 +193,7 @@ import Testing
         }
       }
       try file.finish()
-      let decoder = try PartitionDecoder()
+      let decoder = PartitionDecoder()
       let readers = (0..<3).map { PartitionReader(file, $0, decoder) }
       // Turn by turn, so that blocks of several streams are decoded in between.
       for position in 0..<expected.map(\.count).max()! {

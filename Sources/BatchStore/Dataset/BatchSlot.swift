@@ -8,7 +8,6 @@ final class BatchSlot {
   let packed = GrowableBuffer<UInt8>()
   let codes = GrowableBuffer<UInt16>()
   let flags = GrowableBuffer<UInt8>()
-  let lz4: LZ4Decoder
   private let builder: BatchBuilder
   private let encoder: BatchEncoder
   /// The most entries of the bags of a batch.
@@ -21,7 +20,6 @@ final class BatchSlot {
     batch = Batch(layout: BatchBuilder.layout(shape: shape, capacity: batchSize))
     builder = BatchBuilder(shape: shape)
     encoder = BatchEncoder(precision: precision)
-    lz4 = try LZ4Decoder()
   }
 
   /// Makes `batch` of `samples`, checks it, and puts its body in `raw` and the compressed body in `packed`.
@@ -56,8 +54,11 @@ final class BatchSlot {
     let decoder = BatchDecoder(tables: tables, layout: layout, precision: encoder.precision)
     // Hints that say nothing, which a frame has and a body lacks.
     let body = raw.count
-    raw.append(0)
-    raw.extend(by: FrameShape.bitBytes(unique)).initialize(repeating: 0, count: FrameShape.bitBytes(unique))
+    codes.removeAll()
+    codes.extend(by: unique).initialize(repeating: 0, count: unique)
+    flags.removeAll()
+    flags.extend(by: unique).initialize(repeating: 0, count: unique)
+    encoder.appendHints(nextUse: codes.base, firstTouch: flags.base, count: unique, to: raw)
     try decoder.decode(
       raw.bytes, sampleCount: samples, uniqueCount: unique, into: batch, path: path, offset: 0)
     raw.truncate(to: body)

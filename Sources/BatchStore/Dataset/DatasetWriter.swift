@@ -149,7 +149,8 @@ public final class DatasetWriter {
       shape, samples: batchSize, unique: layout.maximumUniqueRows, entries: layout.maximumEntries)
     let samples = SampleBatch.bytes(shape: shape, capacity: batchSize) + 12 * bagEntries
     let slot =
-      layout.bytes + samples + BatchBuilder.bytes(of: layout) + 8 * layout.maximumUniqueRows + 4 * raw
+      layout.bytes + samples + BatchBuilder.bytes(of: layout) + BatchEncoder.bytes(of: layout)
+      + 8 * layout.maximumUniqueRows + 4 * raw
     return groupSize(batchSize: batchSize, threads: threads) * slot
   }
 
@@ -172,7 +173,7 @@ public final class DatasetWriter {
     let total = train.batches + valid.batches + holdout.batches
     let vocabulary = vocabularyIdentity ?? identityWithoutVocabulary()
     var batching = Fingerprint()
-    batching.update("chanter batching 2")
+    batching.update("chanter batching 3")
     if let base { batching.update(base.manifest.batchingIdentity) }
     batching.update(vocabulary)
     batching.update(UInt64(batchSize))

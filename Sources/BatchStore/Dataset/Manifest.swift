@@ -184,7 +184,7 @@ public struct Manifest: Codable, Equatable, Sendable {
       let bound = FrameShape.maximumRawBytes(
         shape, samples: batchSize, unique: part.maximumUniqueRows, entries: part.maximumEntries)
       try require((0...bound).contains(part.maximumRawBytes), "frame size")
-      try require((0...LZ4Frame.bound(bound)).contains(part.maximumCompressedBytes), "frame size")
+      try require((0...LZ4Block.bound(bound)).contains(part.maximumCompressedBytes), "frame size")
       // The planner's least capacity comes from these.
       let unions = part.largestUnions
       let windows =

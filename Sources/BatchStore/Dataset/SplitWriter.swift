@@ -160,7 +160,7 @@ final class SplitWriter {
     slot.raw.removeAll()
     let target = UnsafeMutableRawBufferPointer(
       start: slot.raw.extend(by: header.rawBytes), count: header.rawBytes)
-    if let problem = slot.lz4.decode(slot.packed.bytes, into: target) {
+    if let problem = LZ4Block.decode(slot.packed.bytes, into: target) {
       throw ChanterError(.corrupt, "the temporary file reads back wrong (\(problem))", path: spool.path)
     }
     return header.number

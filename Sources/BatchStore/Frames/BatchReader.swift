@@ -14,7 +14,6 @@ public final class BatchReader {
   /// First batch of each segment, and the end.
   private let starts: [Int]
   private let decoder: BatchDecoder
-  private let lz4: LZ4Decoder
   private let compressed: AlignedBuffer<UInt8>
   private let raw: AlignedBuffer<UInt8>
   private var open: (number: Int, file: File, indexOffset: Int)?
@@ -29,17 +28,16 @@ public final class BatchReader {
     starts = part.segments.reduce(into: [0]) { $0.append(($0.last ?? 0) + $1.batches) }
     decoder = BatchDecoder(
       tables: dataset.manifest.tables, layout: layout, precision: dataset.manifest.densePrecision)
-    lz4 = try LZ4Decoder()
     compressed = AlignedBuffer(count: SegmentFormat.frameHeaderBytes + part.maximumCompressedBytes)
     raw = AlignedBuffer(count: part.maximumRawBytes)
   }
 
-  /// Bytes that a reader of `split` allocates: two frames, the deltas of one table, and liblz4's context.
+  /// Bytes that a reader of `split` allocates: two frames and what the decoder needs.
   public static func bytes(of dataset: Dataset, split: Split) -> Int {
     let part = dataset.manifest.split(split)
     return max(64, SegmentFormat.frameHeaderBytes + part.maximumCompressedBytes)
       + max(64, part.maximumRawBytes)
-      + BatchDecoder.bytes(of: dataset.layout(of: split)) + LZ4Frame.decoderBytes
+      + BatchDecoder.bytes(of: dataset.layout(of: split))
   }
 
   /// Fills `batch` with batch `index` of the split.
@@ -75,7 +73,7 @@ public final class BatchReader {
     let target = UnsafeMutableRawBufferPointer(start: raw.base, count: header.rawBytes)
     let frame = UnsafeRawBufferPointer(
       start: compressed.base + SegmentFormat.frameHeaderBytes, count: header.compressedBytes)
-    if let problem = lz4.decode(frame, into: target) {
+    if let problem = LZ4Block.decode(frame, into: target) {
       throw place.corrupt("batch \(index) is damaged (\(problem))")
     }
     try decoder.decode(

@@ -79,42 +79,4 @@ enum BytePlanes {
       }
     }
   }
-
-  /// As `append`, each column in half precision and two planes.
-  static func appendHalf(
-    _ values: UnsafePointer<Float>, rows: Int, columns: Int, to target: GrowableBuffer<UInt8>
-  ) {
-    for column in 0..<columns {
-      let out = target.extend(by: 2 * rows)
-      for row in 0..<rows {
-        let bits = Float16(values[row &* columns &+ column]).bitPattern
-        out[row] = UInt8(truncatingIfNeeded: bits)
-        out[rows &+ row] = UInt8(truncatingIfNeeded: bits >> 8)
-      }
-    }
-  }
-
-  /// As `read`, of columns in half precision.
-  static func readHalf(
-    _ source: UnsafeRawPointer, rows: Int, columns: Int, into target: UnsafeMutablePointer<Float>
-  ) {
-    for column in 0..<columns {
-      let plane0 = source.assumingMemoryBound(to: UInt8.self) + 2 * rows * column
-      let plane1 = plane0 + rows
-      let out = target + column
-      for row in 0..<rows {
-        out[row &* columns] = widened(UInt32(plane0[row]) | UInt32(plane1[row]) << 8)
-      }
-    }
-  }
-
-  /// A half as a float. Without F16C the library's conversion is a call; this is five instructions: exponent and mantissa
-  /// in the float's places, and a product that mends the bias, of subnormal halves, too.
-  @inline(__always)
-  private static func widened(_ half: UInt32) -> Float {
-    let magnitude = half & 0x7FFF
-    let value = Float(bitPattern: magnitude << 13) * 0x1p112
-    let special: UInt32 = magnitude >= 0x7C00 ? 0x7F80_0000 : 0
-    return Float(bitPattern: value.bitPattern | special | (half & 0x8000) << 16)
-  }
 }

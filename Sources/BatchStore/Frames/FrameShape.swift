@@ -1,11 +1,9 @@
 /// Sizes inside a decompressed frame.
 enum FrameShape {
-  /// Per table: unique rows, delta planes.
-  static let tableHeaderBytes = 5
-  /// Per single-valued feature: inverse planes.
-  static let singleHeaderBytes = 1
-  /// Per bag: entries, inverse planes, length planes.
-  static let bagHeaderBytes = 6
+  /// Per table: unique rows.
+  static let tableHeaderBytes = 4
+  /// Per bag: entries.
+  static let bagHeaderBytes = 4
   /// Codec of the dense columns, flags, two zeros.
   static let codecBytes = 4
   /// A flag: samples have weights.
@@ -18,14 +16,15 @@ enum FrameShape {
 
   /// Bytes of the headers, which come first.
   static func headerBytes(_ shape: SampleShape) -> Int {
-    shape.tableCount * tableHeaderBytes + shape.singleCount * singleHeaderBytes
-      + shape.bagCount * bagHeaderBytes + codecBytes
+    shape.tableCount * tableHeaderBytes + shape.bagCount * bagHeaderBytes + codecBytes
   }
 
   /// The most bytes of a frame of this shape.
   static func maximumRawBytes(_ shape: SampleShape, samples: Int, unique: Int, entries: Int) -> Int {
-    headerBytes(shape) + bitBytes(samples) + (shape.hasWeights ? 4 * samples : 0)
-      + shape.denseCount * samples * 4 + unique * 4 + shape.bagCount * samples * 4 + entries * 4 + 1
-      + bitBytes(unique) + unique * 2
+    let columns = shape.denseCount + (shape.hasWeights ? 1 : 0)
+    let lists = shape.tableCount + shape.featureCount + shape.bagCount
+    return headerBytes(shape) + bitBytes(samples) + columns * (4 + 4 * samples)
+      + lists * PackedNumbers.headBytes + 4 * (unique + entries + shape.bagCount * samples)
+      + PackedNumbers.headBytes + 2 * unique + bitBytes(unique)
   }
 }

@@ -2,7 +2,7 @@ import Primitives
 
 /// Fixed parts of a segment file; `Format.md` has the layout. All integers little-endian. Do not renumber.
 enum SegmentFormat {
-  static let version: UInt32 = 2
+  static let version: UInt32 = 3
   static let headerMagic: UInt64 = 0x3148_4354_4142_4843  // "CHBATCH1"
   static let footerMagic: UInt64 = 0x444E_4554_4142_4843  // "CHBATEND"
   static let frameMagic: UInt32 = 0x4642_4843  // "CHBF"
@@ -50,7 +50,7 @@ struct SegmentHeader: Equatable {
     guard version == SegmentFormat.version else {
       throw ChanterError(
         .unsupported,
-        "the segment has format version \(version), this program reads version \(SegmentFormat.version)",
+        "the segment has format version \(version), this program reads version \(SegmentFormat.version); run preprocess again",
         path: path, offset: 8)
     }
     let expected = GrowableBuffer<UInt8>(capacity: SegmentFormat.headerBytes)
@@ -67,7 +67,7 @@ struct FrameHeader {
   var sampleCount: Int
   var uniqueCount: Int
   var rawBytes: Int
-  /// Bytes of the lz4 frame after this header.
+  /// Bytes of the packed batch after this header.
   var compressedBytes: Int
 
   func write(to target: GrowableBuffer<UInt8>) {

@@ -43,7 +43,7 @@ final class SegmentWriter {
   ) throws {
     target.removeAll()
     _ = target.extend(by: SegmentFormat.frameHeaderBytes)
-    let compressed = try LZ4Frame.compress(raw, into: target)
+    let compressed = try LZ4Block.compress(raw, into: target)
     let frame = FrameHeader(
       batch: batch, sampleCount: sampleCount, uniqueCount: uniqueCount, rawBytes: raw.count,
       compressedBytes: compressed)

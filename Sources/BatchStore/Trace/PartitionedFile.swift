@@ -75,7 +75,7 @@ public final class PartitionedFile {
   private func flush(_ partition: Int) throws {
     guard let buffer = pending[partition], buffer.count > 0 else { return }
     packed.removeAll()
-    _ = try LZ4Frame.compress(buffer.bytes, into: packed)
+    _ = try LZ4Block.compress(buffer.bytes, into: packed)
     try file.write(packed.bytes)
     blocks[partition].append(
       Block(offset: end, packedBytes: UInt32(packed.count), rawBytes: UInt32(buffer.count)))
@@ -84,12 +84,11 @@ public final class PartitionedFile {
   }
 }
 
-/// What readers of partitions share: one decoder, so that many streams can be open. For one thread.
+/// What readers of partitions share: one packed block, so that many streams can be open. For one thread.
 public final class PartitionDecoder {
-  let lz4: LZ4Decoder
   let packed = GrowableBuffer<UInt8>()
 
-  public init() throws { lz4 = try LZ4Decoder() }
+  public init() {}
 }
 
 /// Reads one partition front to back; memory for one block.
@@ -143,7 +142,7 @@ public final class PartitionReader {
     position = 0
     let rawBytes = Int(block.rawBytes)
     let target = UnsafeMutableRawBufferPointer(start: raw.extend(by: rawBytes), count: rawBytes)
-    if let problem = decoder.lz4.decode(packed.bytes, into: target) {
+    if let problem = LZ4Block.decode(packed.bytes, into: target) {
       throw ChanterError(
         .corrupt, "the temporary file reads back wrong (\(problem))", path: source.file.path)
     }

@@ -138,7 +138,7 @@ public final class SampleSpool {
 
   /// Puts a record into `raw` without its packing; the header says what it is.
   func load(
-    at offset: Int, _ packed: GrowableBuffer<UInt8>, _ lz4: LZ4Decoder, into raw: GrowableBuffer<UInt8>
+    at offset: Int, _ packed: GrowableBuffer<UInt8>, into raw: GrowableBuffer<UInt8>
   ) throws -> RecordHeader {
     let header = try RecordHeader(file, at: offset)
     packed.removeAll()
@@ -146,7 +146,7 @@ public final class SampleSpool {
       at: offset + RecordHeader.bytes, into: packed.extend(by: header.packedBytes), count: header.packedBytes)
     raw.removeAll()
     let target = raw.extend(by: header.rawBytes)
-    if let problem = lz4.decode(
+    if let problem = LZ4Block.decode(
       packed.bytes, into: UnsafeMutableRawBufferPointer(start: target, count: header.rawBytes))
     {
       throw ChanterError(.corrupt, "the temporary file reads back wrong (\(problem))", path: file.path)
@@ -199,7 +199,6 @@ public final class SampleSpool {
 /// Reads samples of a spool; one for each thread.
 public final class SampleSpoolReader {
   private let spool: SampleSpool
-  let lz4: LZ4Decoder
   let packed = GrowableBuffer<UInt8>()
   let raw = GrowableBuffer<UInt8>()
   private let chunk: SampleBatch
@@ -207,7 +206,6 @@ public final class SampleSpoolReader {
 
   public init(_ spool: SampleSpool) throws {
     self.spool = spool
-    lz4 = try LZ4Decoder()
     chunk = SampleBatch(shape: spool.shape, capacity: spool.chunkSamples)
   }
 
@@ -237,7 +235,7 @@ public final class SampleSpoolReader {
   }
 
   private func decode(_ number: Int, into target: SampleBatch) throws {
-    let header = try spool.load(at: spool.offset(of: number), packed, lz4, into: raw)
+    let header = try spool.load(at: spool.offset(of: number), packed, into: raw)
     guard header.kind == .chunk else { throw RecordHeader.damaged(spool.file) }
     try decode(raw.bytes, samples: header.number, into: target)
   }

@@ -46,7 +46,7 @@ extension SampleSpool {
         continue
       }
       let raw = reader.raw
-      _ = try spool.load(at: spool.end, reader.packed, reader.lz4, into: raw)
+      _ = try spool.load(at: spool.end, reader.packed, into: raw)
       switch header.kind {
       case .chunk: break
       case .rest: try reader.decode(raw.bytes, samples: header.number, into: rest)
@@ -95,7 +95,7 @@ struct RecordHeader {
   ) throws {
     packed.removeAll()
     _ = packed.extend(by: bytes)
-    let count = try LZ4Frame.compress(raw, into: packed)
+    let count = try LZ4Block.compress(raw, into: packed)
     let header = GrowableBuffer<UInt8>(capacity: bytes)
     header.append(integer: kind.rawValue)
     header.append(integer: UInt32(number))

@@ -135,9 +135,9 @@ public final class StreamWriter {
   /// Writes what is pending as a block, however short.
   public func flush() throws {
     guard raw.count > 0 else { return }
-    let block = GrowableBuffer<UInt8>(capacity: StreamFile.headerBytes + LZ4Frame.bound(raw.count))
+    let block = GrowableBuffer<UInt8>(capacity: StreamFile.headerBytes + LZ4Block.bound(raw.count))
     _ = block.extend(by: StreamFile.headerBytes)
-    let packed = try LZ4Frame.compress(raw.bytes, into: block)
+    let packed = try LZ4Block.compress(raw.bytes, into: block)
     let header = GrowableBuffer<UInt8>(capacity: StreamFile.headerBytes)
     header.append(integer: UInt32(number))
     header.append(integer: UInt32(raw.count))
@@ -158,9 +158,8 @@ public final class StreamWriter {
 /// Reads one stream front to back, with the calls that it was written with. Memory: two blocks.
 public final class StreamReader {
   /// The most memory of one.
-  public static let bytes = 3 * StreamFile.blockBytes + LZ4Frame.decoderBytes
+  public static let bytes = 3 * StreamFile.blockBytes
   private let stream: ByteStream
-  private let lz4: LZ4Decoder
   private let packed = GrowableBuffer<UInt8>(capacity: 1)
   private let raw = GrowableBuffer<UInt8>(capacity: 1)
   private var nextBlock = 0
@@ -171,9 +170,8 @@ public final class StreamReader {
   /// Its bytes, valid until the next call.
   public private(set) var bytes = UnsafeRawBufferPointer(start: nil, count: 0)
 
-  public init(_ stream: ByteStream) throws {
+  public init(_ stream: ByteStream) {
     self.stream = stream
-    lz4 = try LZ4Decoder()
   }
 
   /// Goes to the next record; false after the last.
@@ -230,7 +228,7 @@ public final class StreamReader {
     position = 0
     let rawBytes = Int(block.rawBytes)
     let target = UnsafeMutableRawBufferPointer(start: raw.extend(by: rawBytes), count: rawBytes)
-    if let problem = lz4.decode(packed.bytes, into: target) { throw damaged(problem) }
+    if let problem = LZ4Block.decode(packed.bytes, into: target) { throw damaged(problem) }
   }
 
   private func damaged(_ what: String) -> ChanterError {

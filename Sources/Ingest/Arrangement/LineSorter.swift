@@ -103,7 +103,7 @@ final class LineSorter {
   private func merge(
     _ runs: [PartitionedFile], _ body: (LineKey, UnsafeRawBufferPointer) throws -> Void
   ) throws {
-    let decoder = try PartitionDecoder()
+    let decoder = PartitionDecoder()
     let readers = runs.map { PartitionReader($0, 0, decoder) }
     var heap: [Int] = []
     var keys: [LineKey] = []

@@ -89,7 +89,7 @@ final class Shuffle {
     var parts = try cut(source, samples: samples, bits: bits, digitBits: digitBits, keys: keys)
     for number in parts.indices {
       guard let part = parts[number] else { continue }
-      let stream = try StreamReader(part.keys.stream)
+      let stream = StreamReader(part.keys.stream)
       try place(
         SampleSpoolReader(part.spool), samples: part.spool.sampleCount, entries: part.entries,
         bits: bits + digitBits

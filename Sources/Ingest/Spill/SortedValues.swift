@@ -41,7 +41,7 @@ struct SortedMerge {
       guard let sorted = partition.sorted else {
         throw ChanterError(.broken, "a partition is merged before it is counted")
       }
-      return try StreamReader(sorted)
+      return StreamReader(sorted)
     }
     for partition in readers.indices {
       heads.append(nil)

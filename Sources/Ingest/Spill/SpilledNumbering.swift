@@ -68,7 +68,7 @@ struct SpilledNumbering: Codable {
     let layouts = zip(names, rows).map { TableLayout(name: $0, rows: $1) }
     let numbering = FinalNumbering(
       tables: layouts, order: [], rows: try streams[rows.count...].map(FinalNumbering.read))
-    return (numbering, try streams[..<rows.count].map { try StreamReader($0) })
+    return (numbering, streams[..<rows.count].map { StreamReader($0) })
   }
 }
 
@@ -84,7 +84,7 @@ extension FinalNumbering {
   }
 
   fileprivate static func read(_ stream: ByteStream) throws -> [UInt32] {
-    let reader = try StreamReader(stream)
+    let reader = StreamReader(stream)
     return try (0..<(try reader.nextInteger())).map { _ in try reader.nextInteger() }
   }
 }

@@ -59,7 +59,7 @@ final class SpilledPartition {
   private func countAlone(_ work: SpillWork) throws -> Bool {
     let values = PartitionValues()
     let numbers = StreamWriter(work.file)
-    let reader = try StreamReader(uses.stream)
+    let reader = StreamReader(uses.stream)
     var sample: UInt64 = 0
     var uses = 0
     while try reader.next() {
@@ -94,7 +94,7 @@ final class SpilledPartition {
   private func split(_ work: SpillWork) throws {
     children = (0..<Self.fanOut).map { _ in SpilledPartition(StreamWriter(work.file), depth: depth + 1) }
     let route = StreamWriter(work.file)
-    let reader = try StreamReader(uses.stream)
+    let reader = StreamReader(uses.stream)
     var sample: UInt64 = 0
     var last = [UInt64](repeating: 0, count: Self.fanOut)
     while try reader.next() {
@@ -140,9 +140,9 @@ final class SpilledPartition {
   /// Gives every use its row, once each value of `sorted` has one.
   func resolve(_ file: StreamFile) throws {
     try rows?.finish()
-    let given = try StreamReader(rows?.stream ?? StreamWriter(file).stream)
+    let given = StreamReader(rows?.stream ?? StreamWriter(file).stream)
     if let route, let sortedRoute {
-      let reader = try StreamReader(sortedRoute)
+      let reader = StreamReader(sortedRoute)
       for _ in 0..<frequency.values {
         try children[Int(try reader.nextByte())].assign(given.nextInteger(), file)
       }
@@ -153,9 +153,9 @@ final class SpilledPartition {
       children = []
     } else if let numbers, let sortedNumbers {
       var rows = [UInt32](repeating: Vocabulary.unseenRow, count: distinct)
-      let reader = try StreamReader(sortedNumbers)
+      let reader = StreamReader(sortedNumbers)
       for _ in 0..<frequency.values { rows[Int(try reader.nextInteger())] = try given.nextInteger() }
-      let uses = try StreamReader(numbers)
+      let uses = StreamReader(numbers)
       let target = StreamWriter(file)
       for _ in 0..<useCount { try target.append(rows[Int(try uses.nextInteger())]) }
       try target.finish()
@@ -166,14 +166,14 @@ final class SpilledPartition {
 
   func resolvedRows() throws -> StreamReader {
     guard let resolved else { throw ChanterError(.broken, "a partition is used before it is resolved") }
-    return try StreamReader(resolved)
+    return StreamReader(resolved)
   }
 
   /// Writes the streams of partitions as one, by the route of its elements.
   static func weave(
     _ count: Int, route: ByteStream, _ parts: [StreamReader], _ target: StreamWriter
   ) throws {
-    let reader = try StreamReader(route)
+    let reader = StreamReader(route)
     for _ in 0..<count {
       let part = Int(try reader.nextByte())
       guard part < parts.count else { throw ChanterError(.broken, "a route leads nowhere") }
