@@ -40,7 +40,7 @@ import Testing
   /// Makes datasets of one log, which has 700 samples in three splits.
   struct Workplace {
     let directory: URL
-    let options: PreprocessOptions
+    var options: PreprocessOptions
 
     func path(_ name: String) -> String { directory.appendingPathComponent(name).path }
 
@@ -127,6 +127,10 @@ import Testing
         $0.segmentBytes = DatasetWriter.defaultSegmentBytes
       }
       #expect(try work.files("again") == work.files("seven"))
+      let error = #expect(throws: ChanterError.self) {
+        try work.rebatch("ten", as: "numbered", batchSize: 7) { $0.renumbers = true }
+      }
+      #expect(error?.kind == .badInput && error?.message.contains("--renumber") == true)
     }
   }
 
@@ -151,6 +155,38 @@ import Testing
       let other = try work.rebatch("data", as: "other", batchSize: 40) { $0.shuffleSeed = 10 }
       #expect(try rawSamples(other, .train) != rawSamples(shuffled, .train))
       try expectHints(shuffled)
+    }
+  }
+
+  /// With new numbers, every byte is as if the log had been preprocessed in the new order; however few rows are counted at once.
+  @Test(arguments: Kind.allCases)
+  func newNumbersAreThoseOfPreprocessing(kind: Kind) throws {
+    try with(kind) { work in
+      var work = work
+      work.options.minimumCount = 2
+      try work.preprocess("data", batchSize: 64)
+      let training = try Dataset(opening: work.path("data")).manifest.train.samples
+      var lines = try String(contentsOfFile: work.options.inputs[0], encoding: .utf8).split(separator: "\n")
+      let header = kind == .bags ? [lines.removeFirst()] : []
+      let random = CounterRandom(seed: 9, stream: 12)
+      let order = (0..<training).sorted { random.bits(UInt64($0)) < random.bits(UInt64($1)) }
+      let mixed = header + order.map { lines[$0] } + lines[training...]
+      work.options.inputs = [try work.directory.file("mixed", mixed.joined(separator: "\n") + "\n")]
+      try work.preprocess("made", batchSize: 40)
+      let expected = try work.files("made")
+      #expect(try work.files("data")["vocabulary.values"] != expected["vocabulary.values"])
+      for bytes in [nil, 1000] {
+        let name = "new-\(bytes ?? 0)"
+        try work.rebatch("data", as: name, batchSize: 40) {
+          $0.shuffleSeed = 9
+          $0.renumbers = true
+          $0.renumberBytes = bytes
+        }
+        #expect(try work.files(name) == expected, "\(name)")
+      }
+      // In the same order nothing changes.
+      try work.rebatch("made", as: "same", batchSize: 40) { $0.renumbers = true }
+      #expect(try work.files("same") == expected)
     }
   }
 

@@ -4,7 +4,7 @@ import Primitives
 /// Makes a dataset of the samples of another one with other batches, without the log that they came from.
 ///
 /// Row numbers stay what they are, and with them the identity of the vocabulary: a model trained on the one dataset can
-/// be scored on the other. The batching is new, so that an unfinished training cannot go on there. Next uses and first
+/// be scored on the other; unless `options.renumbers` asks for those that preprocessing would give in the new order. The batching is new, so that an unfinished training cannot go on there. Next uses and first
 /// touches are those of the new batches. Splits stay apart, and only the training split is shuffled.
 ///
 /// Memory stays below `options.memory`. On any error nothing named `options.output` exists, and what was begun is removed.
@@ -24,20 +24,33 @@ public func rebatch(
   }
   let output = try PendingOutput(options.output)
   let pool = WorkerPool(threadCount: memory.threads)
-  let identity = try copyVocabulary(of: dataset, to: output, progress)
+  if options.renumbers, !manifest.hasVocabulary {
+    throw ChanterError(
+      .badInput,
+      "it was written from row numbers and has no values that could be numbered anew; leave out --renumber",
+      path: options.dataset)
+  }
   var order: SampleSpool?
   if let seed = options.shuffleSeed, manifest.train.samples > 1 {
     order = try shuffle(dataset, seed: seed, options, memory, in: output.directory, pool, progress)
   }
+  func source(_ split: Split) throws -> any SampleSource {
+    if split == .train, let order { return try SampleSpoolReader(order) }
+    return try DatasetSamples(dataset, split)
+  }
+  var renumbering: Renumbering?
+  if options.renumbers {
+    renumbering = try Renumbering(
+      dataset, training: source(.train), chunkSamples: options.batchSize, directory: output.directory,
+      path: output.file(VocabularyFile.fileName), memory: memory.renumberBytes, progress)
+  }
+  let identity = try renumbering?.identity ?? copyVocabulary(of: dataset, to: output, progress)
   let writer = try DatasetWriter(
     to: output, content: manifest.content, batchSize: options.batchSize, segmentBytes: options.segmentBytes,
     rowsPerPartition: memory.rowsPerPartition, bagEntries: memory.bagEntries, pool: pool)
   var done = 0
   for split in Split.allCases {
-    let sources: [any SampleSource] = try (0..<pool.threadCount).map { _ in
-      if split == .train, let order { return try SampleSpoolReader(order) }
-      return try DatasetSamples(dataset, split)
-    }
+    let sources = try (0..<pool.threadCount).map { _ in try source(split) }
     let samples = manifest.split(split).samples
     let size = options.batchSize
     for first in stride(from: 0, to: samples, by: writer.groupSize * size) {
@@ -45,6 +58,7 @@ public func rebatch(
       try writer.append((end - first + size - 1) / size, to: split) { index, batch, worker in
         let from = first + index * size
         try sources[worker].read(from..<min(end, from + size), into: batch)
+        renumbering?.apply(to: batch)
       }
       try progress(RebatchProgress(phase: .encoding, done: done + end, total: manifest.samples))
     }
@@ -89,13 +103,8 @@ private func copyVocabulary(
     hashRows: reader.hashRows)
   let total = manifest.tables.reduce(0) { $0 + Int($1.rows) }
   var done = 0
-  func mismatch() -> ChanterError {
-    ChanterError(
-      .mismatch, "the vocabulary belongs to another dataset; restore the right file",
-      path: dataset.vocabularyPath)
-  }
   for expected in manifest.tables {
-    guard let table = try reader.nextTable(), table == expected else { throw mismatch() }
+    guard let table = try reader.nextTable(), table == expected else { throw foreignVocabulary(dataset) }
     try writer.beginTable(table)
     while let value = try reader.nextValue() {
       try writer.append(value)
@@ -104,7 +113,7 @@ private func copyVocabulary(
     }
   }
   guard try reader.nextTable() == nil, try reader.finish() == manifest.vocabularyIdentity else {
-    throw mismatch()
+    throw foreignVocabulary(dataset)
   }
   return try writer.finish()
 }

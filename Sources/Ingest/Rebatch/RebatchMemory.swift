@@ -17,6 +17,8 @@ struct RebatchMemory {
   let bagEntries: Int
   /// For the samples that are shuffled.
   let shuffleBytes: Int
+  /// For rows that are numbered anew.
+  let renumberBytes: Int
 
   init(_ options: RebatchOptions, _ dataset: Dataset) throws {
     guard let memory = options.memory else {
@@ -24,6 +26,7 @@ struct RebatchMemory {
       rowsPerPartition = DatasetWriter.defaultRowsPerPartition
       bagEntries = .max
       shuffleBytes = options.shuffleBytes ?? Self.usualShuffleBytes
+      renumberBytes = options.renumberBytes ?? Self.usualShuffleBytes
       return
     }
     let manifest = dataset.manifest
@@ -40,8 +43,8 @@ struct RebatchMemory {
     }
     let rows = manifest.tables.reduce(0) { $0 + Int($1.rows) }
 
-    /// Memory that is left for samples that are shuffled, and for next uses.
-    func spare(_ memory: Int, _ threads: Int) -> (shuffle: Int, uses: Int) {
+    /// Memory that is left for samples that are shuffled, for rows that are numbered, and for next uses.
+    func spare(_ memory: Int, _ threads: Int) -> (shuffle: Int, renumber: Int, uses: Int) {
       let free = memory - PreprocessMemory.programBytes
       let shuffling =
         reader
@@ -51,11 +54,15 @@ struct RebatchMemory {
         DatasetWriter.bytes(
           shape: shape, batchSize: options.batchSize, bagEntries: bagEntries, threads: threads)
         + threads * max(reader, 4 * chunk) + Self.batchBytes * batches
-      return (free - (options.shuffleSeed == nil ? 0 : shuffling), free - encoding)
+      let renumbering = max(reader, 2 * chunk) + Renumbering.leastBytes(chunk: chunk)
+      return (
+        free - (options.shuffleSeed == nil ? 0 : shuffling), free - (options.renumbers ? renumbering : 0),
+        free - encoding
+      )
     }
     func serves(_ memory: Int, _ threads: Int) -> Bool {
       let rest = spare(memory, threads)
-      guard min(rest.shuffle, rest.uses) >= Self.leastRest else { return false }
+      guard min(rest.shuffle, rest.renumber, rest.uses) >= Self.leastRest else { return false }
       let partitions = (rows + rest.uses / 8 - 1) / (rest.uses / 8)
       return batches * partitions * Self.batchBytesByPartition <= rest.uses / 2
     }
@@ -75,6 +82,7 @@ struct RebatchMemory {
     self.bagEntries = bagEntries
     rowsPerPartition = min(DatasetWriter.defaultRowsPerPartition, rest.uses / 8)
     shuffleBytes = options.shuffleBytes ?? rest.shuffle
+    renumberBytes = options.renumberBytes ?? rest.renumber
   }
 
   /// The least for samples and for next uses that makes sense.

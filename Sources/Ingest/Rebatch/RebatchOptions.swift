@@ -12,10 +12,14 @@ public struct RebatchOptions: Sendable {
   public var batchSize: Int
   /// Puts the samples of the training split in the random order of this seed; nil keeps their order.
   public var shuffleSeed: UInt64?
+  /// Numbers the rows anew, as preprocessing would with the samples in the new order; no model knows the new numbers.
+  public var renumbers = false
   /// Most memory of the process in bytes; nil for none, and a gigabyte for samples that are shuffled. The result does not depend on it.
   public var memory: Int?
   /// Memory for the samples that are shuffled instead of their share of `memory`, so that tests cut few samples.
   var shuffleBytes: Int?
+  /// The same for counting rows.
+  var renumberBytes: Int?
   /// Threads; the result does not depend on it.
   public var threads = ProcessInfo.processInfo.activeProcessorCount
   /// A segment file ends with the frame that reaches this many bytes.
@@ -45,12 +49,14 @@ public struct RebatchProgress: Sendable {
     case cutting = "cutting samples into parts"
     case shuffling
     case vocabulary = "copying the vocabulary"
+    case counting = "counting uses"
+    case renumbering = "numbering rows"
     case encoding
     case nextUses = "writing batches"
   }
 
   public let phase: Phase
-  /// Samples done in this phase; values of the vocabulary, and in the last one batches.
+  /// Samples done in this phase; values or rows of the vocabulary, and in the last one batches.
   public let done: Int
   public let total: Int
 }
