@@ -3,6 +3,7 @@
 
 #include <fcntl.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/syscall.h>
@@ -94,6 +95,8 @@ void chanter_name_thread(const char *name) { prctl(PR_SET_NAME, name, 0, 0, 0); 
 
 // On Linux the priority of "process 0" is the calling thread's. Where even lowering it is forbidden, nothing is lost but speed.
 void chanter_lower_priority(void) { (void)setpriority(PRIO_PROCESS, 0, getpriority(PRIO_PROCESS, 0) + 5); }
+
+void chanter_prefer_huge_pages(void *address, size_t count) { (void)madvise(address, count, MADV_HUGEPAGE); }
 
 #ifdef __GLIBC__
 #include <malloc.h>

@@ -86,7 +86,7 @@ struct BufferSizes {
     squares =
       chunks == 0 || specification.clipNorm == nil
       ? 0 : 1 + Clipping.denseTasks(parameterCount: network.parameterCount) + rowTasks
-    failures = max(rowTasks, DenseUpdate.taskCount(parameterCount: network.parameterCount))
+    failures = rowTasks + DenseUpdate.taskCount(parameterCount: network.parameterCount)
     arenas = chunks == 0 ? 0 : network.hasBatchWideLayers ? chunks : threadCount
     activations = arenas * network.training.floats + threadCount * network.scoringFloats
     let floats = parameters + laneGradients + rowGradients + order + ends + activations

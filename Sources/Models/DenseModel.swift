@@ -110,18 +110,17 @@ public final class DenseModel: @unchecked Sendable {
     }
     let failures = AlignedBuffer<UInt8>(count: sizes.failures)
     var segments: [any Segment] = ChunkSegment.segments(buffers)
-    segments.append(
-      RowOrder(
-        shape: network.shape, rowShape: network.rowShape, order: rowGradients.order, ends: rowGradients.ends))
+    let rowOrder = RowOrder(
+      shape: network.shape, rowShape: network.rowShape, order: rowGradients.order, ends: rowGradients.ends)
+    segments.append(JoinedSegments(first: segments.removeLast(), second: rowOrder))
     if let clipping { segments.append(clipping) }
-    segments.append(
-      DenseUpdate(
-        optimizer: specification.denseOptimizer, clipping: clipping, chunks: chunks, network: network,
-        parameters: parameters, laneGradients: buffers.laneGradients, failures: failures))
-    segments.append(
-      RowUpdate(
-        optimizer: specification.rowOptimizer, clipping: clipping, gradients: rowGradients,
-        failures: failures))
+    let denseUpdate = DenseUpdate(
+      optimizer: specification.denseOptimizer, clipping: clipping, chunks: chunks, network: network,
+      parameters: parameters, laneGradients: buffers.laneGradients, failures: failures)
+    let rowUpdate = RowUpdate(
+      optimizer: specification.rowOptimizer, clipping: clipping, gradients: rowGradients,
+      failures: failures, firstFailure: DenseUpdate.taskCount(parameterCount: network.parameterCount))
+    segments.append(JoinedSegments(first: denseUpdate, second: rowUpdate))
     self.segments = segments
     let floatBuffers =
       [parameters, buffers.laneGradients, rowGradients.values] + scoringArenas + buffers.arenas

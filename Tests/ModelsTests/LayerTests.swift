@@ -8,7 +8,7 @@ struct LayerTests {
     "linear layer: output and all gradients",
     arguments: [
       (1, 1, 1), (3, 13, 1), (5, 7, 2), (9, 8, 8), (4, 70, 1), (2, 3, 6), (2, 3, 7), (6, 33, 41), (2, 16, 64),
-      (17, 5, 39),
+      (17, 5, 39), (9, 13, 32), (5, 1, 16), (3, 14, 16), (20, 9, 48), (4, 15, 16),
     ], [true, false])
   func linear(shape: (samples: Int, inputs: Int, outputs: Int), rectified: Bool) {
     let (samples, inputs, outputs) = shape
@@ -83,9 +83,11 @@ struct LayerTests {
     #expect(largestError(Array(gradients.array.dropFirst(3)), byParameters.map { 2 * $0 }) < 4e-5)
   }
 
-  @Test("dot interaction: output and gradients", arguments: [1, 2, 3, 7, 8, 9, 15, 16, 17, 33, 48, 70])
+  @Test(
+    "dot interaction: output and gradients",
+    arguments: [1, 2, 3, 7, 8, 9, 15, 16, 17, 32, 33, 48, 64, 70, 128])
   func interaction(dimension: Int) {
-    for vectors in [2, 3, 5, 8, 9, 12, 27] where vectors < 10 || dimension < 20 {
+    for vectors in [2, 3, 5, 8, 9, 12, 27] where vectors < 10 || dimension < 20 || dimension == 48 {
       let samples = 3
       let layer = DotInteraction(vectors: vectors, dimension: dimension)
       let seed = UInt64(dimension * 100 + vectors)
@@ -101,13 +103,18 @@ struct LayerTests {
       }
       let scratch = AlignedBuffer<Float>(count: layer.scratchFloats)
       let output = AlignedBuffer<Float>(count: samples * layer.width + 8)
-      layer.forward(input.base, output: output.base, scratch: scratch.base, samples: samples)
+      for sample in 0..<samples {
+        layer.forward(
+          input.base + sample * layer.sampleStride, output: output.base + sample * layer.width,
+          scratch: scratch.base)
+      }
       let size = SampleGroup.size
-      let groupInput = AlignedBuffer<Float>(Array(repeating: .nan, count: vectors * dimension * size))
+      let groupInput = AlignedBuffer<Float>(Array(repeating: .nan, count: layer.sampleStride * size))
       let groupOutput = AlignedBuffer<Float>(count: layer.width * size)
       for sample in 0..<samples {
         for index in 0..<vectors * dimension {
-          groupInput[index * size + sample] = points[sample * vectors * dimension + index]
+          let place = index / dimension * layer.vectorStride + index % dimension
+          groupInput[place * size + sample] = points[sample * vectors * dimension + index]
         }
       }
       layer.forwardGroup(groupInput.base, output: groupOutput.base)
@@ -126,7 +133,7 @@ struct LayerTests {
         layer.backward(
           input.base + sample * layer.sampleStride,
           outputGradient: outputGradient.base + sample * layer.width,
-          gradient: gradients.base + sample * layer.sampleStride, scratch: scratch.base)
+          gradient: gradients.base + sample * layer.sampleStride)
       }
 
       for sample in 0..<samples {

@@ -48,12 +48,12 @@ struct OptimizerTests {
       let whole = AlignedBuffer(start + Array(repeating: 0.5, count: optimizer.stateFloats * count))
       let parts = AlignedBuffer(whole.array)
       let step = DenseStep(optimizer, step: 0)
-      step.apply(
-        to: whole.base, lanes: gradients.base, laneCount: lanes, parameterCount: count, range: 0..<count)
-      for range in [0..<1, 1..<20, 20..<23, 23..<53] {
+      func apply(_ values: AlignedBuffer<Float>, _ range: Range<Int>) -> Bool {
         step.apply(
-          to: parts.base, lanes: gradients.base, laneCount: lanes, parameterCount: count, range: range)
+          to: values.base, lanes: gradients.base, laneCount: lanes, parameterCount: count, range: range)
       }
+      #expect(apply(whole, 0..<count))
+      for range in [0..<1, 1..<20, 20..<23, 23..<53] { #expect(apply(parts, range)) }
       #expect(whole.array == parts.array)
       let expected = zip(start, sums).map { weight, gradient in
         switch optimizer.rule {
@@ -64,6 +64,12 @@ struct OptimizerTests {
       #expect(Array(whole.array.prefix(count)) == expected)
       if optimizer.stateFloats == 1 {
         #expect(Array(whole.array.suffix(count)) == sums.map { 0.5 + $0 * $0 })
+      }
+      for index in [0, 31, 32, 52] {
+        let damaged = AlignedBuffer(whole.array)
+        damaged[index] = index == 31 ? .infinity : .nan
+        #expect(apply(damaged, 0..<index))
+        #expect(!apply(damaged, 0..<count), "parameter \(index)")
       }
     }
   }

@@ -9,20 +9,22 @@ import tempfile
 THREADS = {"reader": "decode", "planner": "plan", "prefetcher": "fetch", "writer": "commit"}
 # Functions of the compute threads, as they stand in mangled names. The first that fits counts.
 FUNCTIONS = [
-    ("GEMM", r"gemm|multiplyMatrices|multiplyTile|multiplyPanel|packRows|packColumns|dotRows|weightRows|outerProduct"),
-    ("interaction", r"Interaction|CrossLayer|FactorizationMachine"),
-    ("row gradient and update", r"RowUpdate|RowOrder|RowOptimizer"),
-    ("dense update", r"DenseUpdate|DenseOptimizer|DenseStep|DensePart"),
-    ("loss", r"CrossEntropy|BinaryLoss|__exp|log1p|_exp|__log"),
-    ("gather", r"gather|prefetch|EmbeddingVectors|DenseFeatures|SampleBatch"),
-    ("bias and ReLU", r"addBias|maskByActivation|sumColumns|Linear|Perceptron|memset"),
+    # OpenBLAS sets its output to zero before it adds to it.
+    ("GEMM", r"gemm|memset|dotRows|weightRows|outerProduct"),
+    # The interaction's layer gathers going forward, and hands out gradients going back; its kernels have names of their own.
+    ("gather", r"gather|prefetch|EmbeddingVectors|DenseFeatures|FeatureVectors|DotInteractionLayerV7forward"),
+    ("row gradient and update", r"RowUpdate|RowOrder|RowOptimizer|RowStep|DotInteractionLayerV8backward"),
+    ("interaction", r"Interaction|Cross(Vector|Matrix)|FactorizationMachine"),
+    ("dense update", r"DenseUpdate|DenseOptimizer|DenseStep|LaneSum|areFinite"),
+    ("loss", r"CrossEntropy|__exp|log1p|_exp|__log"),
+    ("bias and ReLU", r"addBias|[sS]umColumns|Linear"),
+    ("waiting", r"WorkerPool"),
     ("commit", r"freeze|RadixSort|CommitWriter"),
     ("fetch", r"BlockReader|RowFetcher|mdb_"),
     ("decode", r"BatchDecoder|LZ4|BatchReader"),
     ("plan", r"Planner|VictimHeap|KeyTable"),
-    ("DLRM", r"DLRM"),
 ]
-ORDER = ["GEMM", "interaction", "gather", "row gradient and update", "bias and ReLU", "dense update", "loss", "DLRM", "decode",
+ORDER = ["GEMM", "interaction", "gather", "row gradient and update", "bias and ReLU", "dense update", "loss", "waiting", "decode",
          "plan", "cache", "fetch", "commit", "other", "idle"]
 
 

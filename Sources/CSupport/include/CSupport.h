@@ -31,6 +31,9 @@ static inline void chanter_pause(void) {
 #endif
 }
 
+/// Asks for huge pages where whole ones fit into `count` bytes; a system without them goes on with small ones.
+void chanter_prefer_huge_pages(void *address, size_t count);
+
 /// Sets the allocator of glibc to keep what is freed, all in one arena; other allocators are left as they are.
 void chanter_keep_freed_memory(void);
 

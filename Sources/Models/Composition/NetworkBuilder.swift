@@ -73,10 +73,16 @@ package final class NetworkBuilder {
 
   /// The vectors of all categorical features side by side, those of a bag pooled to one.
   package func vectors() -> Value? {
+    guard let vectors = featureVectors(padded: false) else { return nil }
+    let width = shape.features.reduce(0) { $0 + shape.dimensions[$1.table] }
+    return add(EmbeddingVectors(vectors, output: makeValue(width: width, needsGradient: true)))
+  }
+
+  /// The same for a layer that gathers them itself.
+  func featureVectors(padded: Bool) -> FeatureVectors? {
     if shape.features.isEmpty { return nil }
     usesVectors = true
-    let width = shape.features.reduce(0) { $0 + shape.dimensions[$1.table] }
-    return add(EmbeddingVectors(shape, output: makeValue(width: width, needsGradient: true)))
+    return FeatureVectors(shape, padded: padded)
   }
 
   /// The sum of the first-order weights of all categorical features, `[1]`. They lie behind the vectors, in the same rows.

@@ -35,26 +35,21 @@ func addBias(
   }
 }
 
-/// The gradient of ReLU: sets `gradient` to zero where the activation is not positive.
-func maskByActivation(
+/// The backward pass through ReLU and bias at once. Sets `gradient` to zero where the activation is not positive, and adds:
+/// sums[column] (+)= the sum of a column over the samples.
+func maskAndSumColumns(
   _ gradient: UnsafeMutablePointer<Float>, _ gradientStride: Int, _ activation: UnsafePointer<Float>,
-  _ activationStride: Int, samples: Int, columns: Int
+  _ activationStride: Int, into sums: UnsafeMutablePointer<Float>, accumulate: Bool, samples: Int,
+  columns: Int
 ) {
-  let whole = columns & ~7
-  let zero = Vector(repeating: 0)
-  for sample in 0..<samples {
-    let target = gradient + sample * gradientStride
-    let source = activation + sample * activationStride
-    var column = 0
-    while column < whole {
-      store(
-        load(target + column).replacing(with: zero, where: load(source + column) .<= zero), target + column)
-      column += 8
-    }
-    while column < columns {
-      if source[column] <= 0 { target[column] = 0 }
-      column += 1
-    }
+  let zero = Vector.zero
+  sumColumns(into: sums, accumulate: accumulate, samples: samples, columns: columns) {
+    sample, column, lanes in
+    let place = gradient + sample * gradientStride + column
+    let isCut = load(activation + sample * activationStride + column, lanes) .<= zero
+    let masked = load(place, lanes).replacing(with: zero, where: isCut)
+    store(masked, place, lanes)
+    return masked
   }
 }
 
@@ -63,20 +58,28 @@ func sumColumns(
   _ values: UnsafePointer<Float>, _ stride: Int, into sums: UnsafeMutablePointer<Float>, accumulate: Bool,
   samples: Int, columns: Int
 ) {
+  sumColumns(into: sums, accumulate: accumulate, samples: samples, columns: columns) {
+    sample, column, lanes in
+    load(values + sample * stride + column, lanes)
+  }
+}
+
+@inline(__always)
+private func sumColumns(
+  into sums: UnsafeMutablePointer<Float>, accumulate: Bool, samples: Int, columns: Int,
+  _ value: (_ sample: Int, _ column: Int, _ lanes: Int) -> Vector
+) {
   if !accumulate { sums.update(repeating: 0, count: columns) }
   var column = 0
   // Four vectors wide: a whole pair of cache lines of each row at a time, sums in registers.
   while column + 32 <= columns {
-    var sum0 = load(sums + column)
-    var sum1 = load(sums + column + 8)
-    var sum2 = load(sums + column + 16)
-    var sum3 = load(sums + column + 24)
+    var (sum0, sum1) = (load(sums + column), load(sums + column + 8))
+    var (sum2, sum3) = (load(sums + column + 16), load(sums + column + 24))
     for sample in 0..<samples {
-      let row = values + sample * stride + column
-      sum0 += load(row)
-      sum1 += load(row + 8)
-      sum2 += load(row + 16)
-      sum3 += load(row + 24)
+      sum0 += value(sample, column, 8)
+      sum1 += value(sample, column + 8, 8)
+      sum2 += value(sample, column + 16, 8)
+      sum3 += value(sample, column + 24, 8)
     }
     store(sum0, sums + column)
     store(sum1, sums + column + 8)
@@ -84,16 +87,10 @@ func sumColumns(
     store(sum3, sums + column + 24)
     column += 32
   }
-  while column + 8 <= columns {
-    var sum = load(sums + column)
-    for sample in 0..<samples { sum += load(values + sample * stride + column) }
-    store(sum, sums + column)
-    column += 8
-  }
-  while column < columns {
-    var sum = sums[column]
-    for sample in 0..<samples { sum += values[sample * stride + column] }
-    sums[column] = sum
-    column += 1
+  let rest = column
+  forEachVector(columns - rest) { offset, lanes in
+    var sum = load(sums + rest + offset, lanes)
+    for sample in 0..<samples { sum += value(sample, rest + offset, lanes) }
+    store(sum, sums + rest + offset, lanes)
   }
 }

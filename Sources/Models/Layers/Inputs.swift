@@ -25,16 +25,11 @@ struct DenseFeatures: Layer {
 /// The vectors of all categorical features of a sample side by side; a bag's are pooled in entry order.
 struct EmbeddingVectors: Layer {
   let output: Value
-  private let features: [FeatureShape]
-  /// Per feature: floats of its vector, and where it starts in the output.
-  private let widths: [Int]
-  private let offsets: [Int]
+  private let vectors: FeatureVectors
 
-  init(_ shape: InputShape, output: Value) {
+  init(_ vectors: FeatureVectors, output: Value) {
     self.output = output
-    features = shape.features
-    widths = shape.features.map { shape.dimensions[$0.table] }
-    offsets = widths.indices.map { [widths] in widths[..<$0].reduce(0, +) }
+    self.vectors = vectors
   }
 
   var name: String { "embeddings" }
@@ -42,75 +37,17 @@ struct EmbeddingVectors: Layer {
 
   func forward(_ pass: Pass) {
     let target = pass.value(output)
-    for (index, feature) in features.enumerated() {
-      let place = target + offsets[index]
-      if feature.bag == nil {
-        gatherVectors(pass.entries(index), pass, width: widths[index], into: place, stride: output.width)
-      } else {
-        for sample in 0..<pass.samples {
-          poolVectors(
-            pass.batch, bag: pass.batch.bag(index, feature, sample: pass.first + sample), feature.pooling,
-            width: widths[index], into: place + sample * output.width)
-        }
-      }
-    }
+    for sample in 0..<pass.samples { vectors.gather(sample, of: pass, into: target + sample * output.width) }
   }
 
   func backward(_ pass: Pass) {
     guard let gradient = pass.gradient(output) else { return }
-    let rowShape = pass.rowShape
-    for (index, feature) in features.enumerated() {
-      let width = widths[index]
-      let source = gradient + offsets[index]
-      let target =
-        pass.rowGradients + pass.first * rowShape.gradientStride + rowShape.gradientOffsets[index]
-      for sample in 0..<pass.samples {
-        let scale = pass.batch.scale(index, feature, sample: pass.first + sample)
-        let from = source + sample * output.width
-        let to = target + sample * rowShape.gradientStride
-        forEachVector(width) { column, lanes in
-          store(load(from + column, lanes) * scale, to + column, lanes)
-        }
-      }
+    for sample in 0..<pass.samples {
+      vectors.scatter(gradient + sample * output.width, of: sample, pass)
     }
   }
 
-  func score(_ pass: ScorePass) {
-    let target = pass.value(output)
-    let size = SampleGroup.size
-    let batch = pass.batch
-    // Rows are asked for two features, some hundred nanoseconds, before they are read.
-    for index in 0..<min(2, features.count) { prefetch(index, pass) }
-    for (index, feature) in features.enumerated() {
-      let width = widths[index]
-      let place = target + offsets[index] * size
-      if index + 2 < features.count { prefetch(index + 2, pass) }
-      for sample in 0..<pass.samples {
-        if feature.bag == nil {
-          let row = batch.row(batch.inverse[Int(batch.entryOffsets[index]) + pass.first + sample])
-          for column in 0..<width { place[column * size + sample] = row[column] }
-        } else {
-          withUnsafeTemporaryAllocation(of: Float.self, capacity: paddedToVector(width)) { pooled in
-            guard let base = pooled.baseAddress else { return }
-            poolVectors(
-              batch, bag: batch.bag(index, feature, sample: pass.first + sample), feature.pooling,
-              width: width, into: base)
-            for column in 0..<width { place[column * size + sample] = base[column] }
-          }
-        }
-      }
-    }
-  }
-}
-
-extension EmbeddingVectors {
-  /// Asks for the rows of a feature with one value a sample.
-  private func prefetch(_ index: Int, _ pass: ScorePass) {
-    let batch = pass.batch
-    if features[index].bag != nil { return }
-    let entries = batch.inverse + Int(batch.entryOffsets[index]) + pass.first
-    for sample in 0..<pass.samples { prefetchRow(batch.row(entries[sample]), widths[index]) }
-  }
+  func score(_ pass: ScorePass) { vectors.gatherGroup(pass, into: pass.value(output)) }
 }
 
 /// Asks for all cache lines of a row's weights; a row may start anywhere in a line.
@@ -200,46 +137,5 @@ extension BatchInput {
   func scale(_ index: Int, _ feature: FeatureShape, sample: Int) -> Float {
     if feature.bag == nil || feature.pooling == .sum { return 1 }
     return 1 / Float(max(1, bag(index, feature, sample: sample).count))
-  }
-}
-
-extension Pass {
-  /// The entries of a single-valued feature, from the chunk's first sample on.
-  fileprivate func entries(_ feature: Int) -> UnsafePointer<UInt32> {
-    batch.inverse + Int(batch.entryOffsets[feature]) + first
-  }
-}
-
-/// Copies the vectors that a chunk's entries use to `target`, one every `stride` floats.
-private func gatherVectors(
-  _ entries: UnsafePointer<UInt32>, _ pass: Pass, width: Int, into target: UnsafeMutablePointer<Float>,
-  stride: Int
-) {
-  let rows = pass.batch.rows
-  let rowFloats = pass.batch.rowFloats
-  let slots = pass.batch.slots
-  let samples = pass.samples
-  // How many samples ahead a row is asked for: a few hundred nanoseconds, the time of a read from memory.
-  let ahead = 16
-  for sample in 0..<samples {
-    if sample + ahead < samples {
-      prefetchRow(rows + Int(slots[Int(entries[sample + ahead])]) * rowFloats, width)
-    }
-    let source = rows + Int(slots[Int(entries[sample])]) * rowFloats
-    let place = target + sample * stride
-    forEachVector(width) { column, lanes in store(load(source + column, lanes), place + column, lanes) }
-  }
-}
-
-/// Adds up the vectors of a bag's entries in their order; for the mean, times 1 / n at the end.
-private func poolVectors(
-  _ batch: BatchInput, bag: Range<Int>, _ pooling: Pooling, width: Int,
-  into target: UnsafeMutablePointer<Float>
-) {
-  let scale: Float = pooling == .sum ? 1 : 1 / Float(max(1, bag.count))
-  forEachVector(width) { column, lanes in
-    var sum = Vector(repeating: 0)
-    for entry in bag { sum += load(batch.row(batch.inverse[entry]) + column, lanes) }
-    store(sum * scale, target + column, lanes)
   }
 }

@@ -16,6 +16,7 @@ package struct Linear: Sendable {
   package let inputs: Int
   package let outputs: Int
   package let bias: Bias
+  /// Whether ReLU stands behind the bias; not without a bias.
   package let rectified: Bool
   package let firstParameter: Int
 
@@ -78,10 +79,10 @@ package struct Linear: Sendable {
   ) {
     let weights = parameters + firstParameter
     if rectified {
-      maskByActivation(
-        outputGradient, outputGradientStride, output, outputStride, samples: samples, columns: outputs)
-    }
-    if bias != .none {
+      maskAndSumColumns(
+        outputGradient, outputGradientStride, output, outputStride, into: gradients + firstBias,
+        accumulate: accumulate, samples: samples, columns: outputs)
+    } else if bias != .none {
       sumColumns(
         outputGradient, outputGradientStride, into: gradients + firstBias, accumulate: accumulate,
         samples: samples, columns: outputs)

@@ -6,7 +6,6 @@ extension NetworkBuilder {
   package func linear(_ input: Value, outputs: Int, bias: Linear.Bias = .zero, rectified: Bool = false)
     -> Value
   {
-    precondition(bias != .none || !rectified)
     let size = Linear(
       inputs: input.width, outputs: outputs, bias: bias, rectified: rectified, firstParameter: 0)
     return add(

@@ -65,15 +65,15 @@ extension Linear {
 
 extension DotInteraction {
   /// - Parameters:
-  ///   - input: `[vectors × dimension × 16]`.
+  ///   - input: `[vectors × vectorStride × 16]`; what lies beyond `dimension` is not read.
   ///   - output: `[width × 16]`, in the order of `forward`.
   package func forwardGroup(_ input: UnsafePointer<Float>, output: UnsafeMutablePointer<Float>) {
     let dimension = dimension
-    let vectorFloats = dimension * SampleGroup.size
+    let vectorFloats = vectorStride * SampleGroup.size
     var place = output
     if keepsFirst {
-      output.update(from: input, count: vectorFloats)
-      place += vectorFloats
+      output.update(from: input, count: dimension * SampleGroup.size)
+      place += dimension * SampleGroup.size
     }
     for vector in 1..<vectors {
       let mine = input + vector * vectorFloats

@@ -16,27 +16,26 @@ package enum DLRM: Model {
       throw ChanterError(
         .badInput, "top: the last layer is \(configuration.top.last ?? 0); it must be 1, the logit")
     }
-    let vectors = network.vectors()
     let bottom = network.dense().map { dense in
       configuration.bottom.reduce(dense) {
         network.linear($0, outputs: $1, bias: .normal, rectified: true)
       }
     }
     var value: Value
-    if configuration.interaction == .dot, let vectors {
+    if configuration.interaction == .dot, !network.shape.features.isEmpty {
       let dimension = try network.uniformDimension()
       guard bottom == nil || bottom?.width == dimension else {
         throw ChanterError(
           .badInput,
           "bottom: the last layer is \(bottom?.width ?? 0); it must be the dimension \(dimension)")
       }
-      guard bottom != nil || vectors.width > dimension else {
+      guard bottom != nil || network.shape.features.count > 1 else {
         throw ChanterError(
           .badInput, "interaction: dot needs two vectors, and a sample has one here; choose cat")
       }
-      value = network.dotInteraction(first: bottom, vectors: vectors, dimension: dimension)
+      value = try required(network.dotInteraction(first: bottom, dimension: dimension))
     } else {
-      value = try required(network.concatenate([bottom, vectors]))
+      value = try required(network.concatenate([bottom, network.vectors()]))
     }
     for (index, size) in configuration.top.enumerated() {
       value = network.linear(

@@ -93,63 +93,101 @@ package struct DenseStep {
   /// - Parameters:
   ///   - parameters: `[parameterCount]`, then `[stateFloats × parameterCount]`.
   ///   - lanes: `[laneCount × parameterCount]`.
+  /// - Returns: whether all parameters of the range are finite now.
   package func apply(
     to parameters: UnsafeMutablePointer<Float>, lanes: UnsafePointer<Float>, laneCount: Int,
     parameterCount: Int, range: Range<Int>
-  ) {
+  ) -> Bool {
     let rate = rate
     let epsilon = optimizer.epsilon
     let first = parameters + parameterCount
+    let gradients = LaneSum(
+      parameters: parameters, lanes: lanes, laneCount: laneCount, stride: parameterCount,
+      scale: gradientScale, l2: optimizer.l2)
     switch optimizer.rule {
     case .sgd where optimizer.momentum == 0:
-      forEachGradient(parameters, lanes, laneCount, parameterCount, range) { index, count, weight, gradient in
-        store(weight - gradient * rate, parameters + index, count)
-      }
+      return gradients.update(range) { index, count, weight, gradient in weight - gradient * rate }
     case .sgd:
       let momentum = optimizer.momentum
-      forEachGradient(parameters, lanes, laneCount, parameterCount, range) { index, count, weight, gradient in
+      return gradients.update(range) { index, count, weight, gradient in
         let velocity = load(first + index, count) * momentum + gradient
         store(velocity, first + index, count)
-        store(weight - velocity * rate, parameters + index, count)
+        return weight - velocity * rate
       }
     case .adagrad:
-      forEachGradient(parameters, lanes, laneCount, parameterCount, range) { index, count, weight, gradient in
+      return gradients.update(range) { index, count, weight, gradient in
         let state = load(first + index, count) + gradient * gradient
         store(state, first + index, count)
-        store(weight - gradient * rate / (state.squareRoot() + epsilon), parameters + index, count)
+        return weight - gradient * rate / (state.squareRoot() + epsilon)
       }
     case .adam, .adamw:
       let second = first + parameterCount
       let (beta1, beta2) = (optimizer.beta1, optimizer.beta2)
       let (rest1, rest2) = (complement(beta1), complement(beta2))
       let (keep, rootScale) = (keep, rootScale)
-      forEachGradient(parameters, lanes, laneCount, parameterCount, range) { index, count, weight, gradient in
+      return gradients.update(range) { index, count, weight, gradient in
         let mean = load(first + index, count) * beta1 + gradient * rest1
         let square = load(second + index, count) * beta2 + gradient * gradient * rest2
         store(mean, first + index, count)
         store(square, second + index, count)
-        store(
-          weight * keep - mean * rate / (square.squareRoot() * rootScale + epsilon), parameters + index,
-          count)
+        return weight * keep - mean * rate / (square.squareRoot() * rootScale + epsilon)
       }
     }
   }
+}
 
-  /// Hands out each weight with its gradient: the lanes' sum, scaled, and the L2 term.
+/// The gradient of each parameter as an optimizer takes it: the lanes' sum, scaled, and the L2 term.
+private struct LaneSum {
+  let parameters: UnsafeMutablePointer<Float>
+  let lanes: UnsafePointer<Float>
+  let laneCount: Int
+  let stride: Int
+  let scale: Float
+  let l2: Float
+
+  /// Gives each parameter of `range` the value that `body` makes of it. Returns whether all are finite then.
   @inline(__always)
-  private func forEachGradient(
-    _ parameters: UnsafePointer<Float>, _ lanes: UnsafePointer<Float>, _ laneCount: Int, _ stride: Int,
-    _ range: Range<Int>, _ body: (_ index: Int, _ count: Int, _ weight: Vector, _ gradient: Vector) -> Void
-  ) {
-    let l2 = optimizer.l2
-    let gradientScale = gradientScale
-    let isPlain = l2 == 0 && gradientScale == 1
-    forEachVector(range.count) { offset, count in
-      let index = range.lowerBound + offset
-      var sum = load(lanes + index, count)
-      for lane in 1..<max(1, laneCount) { sum += load(lanes + lane * stride + index, count) }
+  func update(
+    _ range: Range<Int>,
+    _ body: (_ index: Int, _ count: Int, _ weight: Vector, _ gradient: Vector) -> Vector
+  ) -> Bool {
+    let (parameters, l2, scale) = (parameters, l2, scale)
+    let isPlain = l2 == 0 && scale == 1
+    // A number minus itself is zero unless it is infinite or none.
+    var check = Vector.zero
+    @inline(__always)
+    func set(_ index: Int, _ count: Int, _ sum: Vector) {
       let weight = load(parameters + index, count)
-      body(index, count, weight, isPlain ? sum : sum * gradientScale + weight * l2)
+      let new = body(index, count, weight, isPlain ? sum : sum * scale + weight * l2)
+      store(new, parameters + index, count)
+      check += new - new
     }
+    var index = range.lowerBound
+    // Two cache lines of each lane at a time, so that many reads are on their way at once.
+    while index + 32 <= range.upperBound {
+      var lane = lanes + index
+      var (sum0, sum1) = (load(lane), load(lane + 8))
+      var (sum2, sum3) = (load(lane + 16), load(lane + 24))
+      for _ in 1..<max(1, laneCount) {
+        lane += stride
+        sum0 += load(lane)
+        sum1 += load(lane + 8)
+        sum2 += load(lane + 16)
+        sum3 += load(lane + 24)
+      }
+      set(index, 8, sum0)
+      set(index + 8, 8, sum1)
+      set(index + 16, 8, sum2)
+      set(index + 24, 8, sum3)
+      index += 32
+    }
+    let rest = index
+    forEachVector(range.upperBound - rest) { offset, count in
+      let place = rest + offset
+      var sum = load(lanes + place, count)
+      for lane in 1..<max(1, laneCount) { sum += load(lanes + lane * stride + place, count) }
+      set(place, count, sum)
+    }
+    return laneSum(check) == 0
   }
 }

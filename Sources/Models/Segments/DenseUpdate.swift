@@ -23,14 +23,14 @@ struct DenseUpdate: Segment {
     let first = task * Self.rangeSize
     let end = min(network.parameterCount, first + Self.rangeSize)
     // Clipping leaves the sum of all lanes in lane 0.
-    DenseStep(
+    let isFinite = DenseStep(
       optimizer, step: step.number, learningRateFactor: step.learningRateFactor,
       gradientScale: clipping?.scale ?? 1
     ).apply(
       to: parameters.base, lanes: laneGradients.base,
       laneCount: clipping == nil ? chunks.lanes(step.batch) : 1, parameterCount: network.parameterCount,
       range: first..<end)
-    failures.base[task] = areFinite(parameters.base + first, end - first) ? 0 : 1
+    failures.base[task] = isFinite ? 0 : 1
   }
 
   func conclude(_ step: TrainingStep) throws(NonFinite) {

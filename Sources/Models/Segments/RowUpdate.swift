@@ -6,8 +6,9 @@ struct RowUpdate: Segment {
   let optimizer: RowOptimizer
   let clipping: Clipping?
   let gradients: RowGradients
-  /// A byte for each task: whether it left a weight that is not finite.
+  /// A byte for each task, from `firstFailure` on: whether it left a weight that is not finite.
   let failures: AlignedBuffer<UInt8>
+  let firstFailure: Int
 
   /// Unique rows that one task takes.
   static let rangeSize = 256
@@ -33,12 +34,12 @@ struct RowUpdate: Segment {
         check += weights - weights
       }
     }
-    failures.base[task] = laneSum(check) == 0 ? 0 : 1
+    failures.base[firstFailure + task] = laneSum(check) == 0 ? 0 : 1
   }
 
   func conclude(_ step: TrainingStep) throws(NonFinite) {
     let batch = step.batch
-    for task in 0..<taskCount(step) where failures.base[task] != 0 {
+    for task in 0..<taskCount(step) where failures.base[firstFailure + task] != 0 {
       var table = 0
       for position in task * Self.rangeSize..<min(batch.uniqueCount, (task + 1) * Self.rangeSize) {
         while Int(batch.tableOffsets[table + 1]) <= position { table += 1 }
@@ -83,15 +84,27 @@ struct RowGradients {
         }
         if position + 8 < range.upperBound {
           prefetchRow(rows + Int(slots[position + 8]) * rowFloats, width)
+          let first = Int(ends[position + 7])
+          if first < Int(ends[position + 8]) { prefetchRow(values + Int(order[first]), width) }
         }
-        let start = position == 0 ? 0 : Int(ends[position - 1])
-        let end = Int(ends[position])
+        let entries = position == 0 ? 0..<Int(ends[0]) : Int(ends[position - 1])..<Int(ends[position])
+        // A cache line at a time where there is a whole one: many rows have many entries.
         var column = 0
-        while column < width {
-          var total = Vector(repeating: 0)
-          for entry in start..<end { total += load(values + Int(order[entry]) + column) }
+        while column + 8 < width {
+          var (low, high) = (Vector.zero, Vector.zero)
+          for entry in entries {
+            let gradient = values + Int(order[entry]) + column
+            low += load(gradient)
+            high += load(gradient + 8)
+          }
+          store(low, sum + column)
+          store(high, sum + column + 8)
+          column += 16
+        }
+        if column < width {
+          var total = Vector.zero
+          for entry in entries { total += load(values + Int(order[entry]) + column) }
           store(total, sum + column)
-          column += 8
         }
         body(position, width, sum)
       }
