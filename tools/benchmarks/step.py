@@ -2,7 +2,8 @@
 
 Synthetic skewed ids over tables with the rows of the Criteo-Kaggle log. The ceiling is the matrix products of the step and
 nothing else, through OpenBLAS, one thread on each core with its share of the batch. Both take turns; rounds in which another
-process was busy are dropped. Fails if a step allocates memory, which glibc's allocation trace counts.
+process was busy are dropped. Fails if a step allocates memory, which glibc's allocation trace counts. A batch size takes about
+a minute on a quiet machine.
 """
 import os
 import sys
