@@ -1,6 +1,12 @@
 import Foundation
 public import Primitives
 
+#if canImport(Glibc)
+  import Glibc
+#else
+  import Musl
+#endif
+
 /// A model on disk: one directory with one LMDB environment that holds every row ever trained, the dense parameters
 /// and the position in the data. Format.md describes the bytes.
 ///
@@ -33,16 +39,20 @@ public final class ModelStore: @unchecked Sendable {
 
   /// Makes a model whose rows all have their initial values, with one durable transaction, and opens it for training.
   ///
+  /// Its files are made in a folder of their own and get their names when the transaction is on the disk, the data file
+  /// last: whoever looks meanwhile finds no model, and never half of one.
+  ///
   /// - Parameters:
   ///   - path: must not exist, or be an empty directory, or one in which a creation was interrupted.
   ///   - header: text that the store keeps and gives back, opaque to it.
   ///   - dense: the dense record; later commits may give it another size.
   ///   - cursor: batches trained.
   ///   - others: names of files that may be there already.
+  ///   - prepare: called before the model appears, with the right to train it held: puts files beside it.
   /// - Throws: `.exists` if something else is at `path`, `.locked` if another process is creating the same model.
   public static func create(
     at path: String, header: String, layout: RowLayout, dense: UnsafeRawBufferPointer, cursor: UInt64,
-    beside others: Set<String> = []
+    beside others: Set<String> = [], prepare: () throws -> Void = {}
   ) throws -> ModelStore {
     if let fault = HeaderRecord.layoutFault(layout) { throw ChanterError(.badInput, fault, path: path) }
     try requireVacant(path, but: others)
@@ -53,8 +63,13 @@ public final class ModelStore: @unchecked Sendable {
     }
     let lock = try TrainerLock(path: path)
     if try exists(at: path) { throw modelExists(path) }
-    for file in [dataFile, lockFile] { try? FileManager.default.removeItem(atPath: path + "/" + file) }
-    let environment = try Environment(path: path, readOnly: false)
+    try prepare()
+    let nursery = path + "/" + nurseryName
+    try? FileManager.default.removeItem(atPath: nursery)
+    guard mkdir(nursery, 0o755) == 0 else {
+      throw failure(errno, attempt: "make the model's files", path: path)
+    }
+    let environment = try Environment(path: path, readOnly: false, filesIn: nursery)
     let databases = try environment.write { transaction in
       let databases = try Databases(making: layout, in: transaction)
       try putHeader(layout, header: header, databases, transaction)
@@ -62,6 +77,13 @@ public final class ModelStore: @unchecked Sendable {
       try putState(state, dense: dense, databases, transaction)
       return databases
     }
+    // The lock file first: a reader that finds the data must take its slot where the trainer looks for it.
+    for file in [lockFile, dataFile] {
+      guard rename(nursery + "/" + file, path + "/" + file) == 0 else {
+        throw failure(errno, attempt: "name the new model's \(file)", path: path)
+      }
+    }
+    rmdir(nursery)
     try File.synchronizeDirectory(path)
     try File.synchronizeDirectory(File.parent(of: path))
     return ModelStore(environment, databases, layout: layout, header: header, lock: lock)
@@ -157,13 +179,15 @@ public final class ModelStore: @unchecked Sendable {
 extension ModelStore {
   public static let dataFile = "data.mdb"
   static let lockFile = "lock.mdb"
+  /// Where the files of a model are made.
+  static let nurseryName = "creating"
 
   /// Throws unless nothing, or only what an interrupted creation leaves, is at `path`.
   private static func requireVacant(_ path: String, but others: Set<String>) throws {
     var isDirectory: ObjCBool = false
     guard FileManager.default.fileExists(atPath: path, isDirectory: &isDirectory) else { return }
     guard isDirectory.boolValue, let names = try? FileManager.default.contentsOfDirectory(atPath: path),
-      Set(names).subtracting(others).isSubset(of: [dataFile, lockFile, TrainerLock.fileName])
+      Set(names).subtracting(others).isSubset(of: [dataFile, lockFile, TrainerLock.fileName, nurseryName])
     else {
       throw ChanterError(.exists, "something else is there already; choose another path", path: path)
     }

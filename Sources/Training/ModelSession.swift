@@ -57,13 +57,15 @@ struct ModelSession {
 }
 
 extension TrainingSetup {
-  /// A new model with the network's parameters, before its first batch.
+  /// A new model with the network's parameters and the dataset's vocabulary, before its first batch.
   func createModel(
     at path: String, header: ModelHeader, network: DenseModel, beside others: Set<String> = []
   ) throws -> ModelStore {
     try DenseRecord.with(network.parameterBytes, ControlState()) { record in
       try ModelStore.create(
-        at: path, header: header.json, layout: rowLayout, dense: record, cursor: 0, beside: others)
+        at: path, header: header.json, layout: rowLayout, dense: record, cursor: 0,
+        beside: others.union(VocabularyLink.names)
+      ) { try VocabularyLink.begin(in: path, of: dataset) }
     }
   }
 }

@@ -13,12 +13,16 @@ enum VocabularyLink {
     return FileManager.default.fileExists(atPath: file) ? file : nil
   }
 
-  /// Puts the dataset's vocabulary into the model's directory unless it is there. A dataset written from row numbers
-  /// has none.
-  static func ensure(in modelPath: String, of dataset: Dataset) throws {
+  /// Names that an interrupted creation may leave in a directory without a model.
+  static let names: Set = [VocabularyFile.fileName, VocabularyFile.fileName + partialSuffix]
+  private static let partialSuffix = ".partial"
+
+  /// Puts the dataset's vocabulary into the directory of a model that is being made, in place of what an interrupted
+  /// creation left there. A dataset written from row numbers has none.
+  static func begin(in modelPath: String, of dataset: Dataset) throws {
     let target = path(in: modelPath)
-    guard dataset.manifest.hasVocabulary, !FileManager.default.fileExists(atPath: target) else { return }
-    try put(Self.path(in: dataset.path), at: target)
+    File.remove(target)
+    if dataset.manifest.hasVocabulary { try put(path(in: dataset.path), at: target) }
   }
 
   /// Puts the vocabulary of one model, if it has one, into the directory of another.
@@ -30,7 +34,7 @@ enum VocabularyLink {
 
   private static func put(_ source: String, at target: String) throws {
     // A copy takes time: under another name until it is whole.
-    let partial = target + ".partial"
+    let partial = target + partialSuffix
     try? FileManager.default.removeItem(atPath: partial)
     try File.duplicate(source, as: partial)
     try File.move(partial, to: target)

@@ -41,6 +41,82 @@ import Testing
     }
   }
 
+  /// What belongs beside the model is there before it; where it cannot be put, no model appears, and the next try begins anew.
+  @Test func aModelAppearsLast() throws {
+    try withTemporaryDirectory { directory in
+      let path = directory.appendingPathComponent("model").path
+      func create(_ prepare: () throws -> Void) throws -> ModelStore {
+        try ModelStore.create(
+          at: path, header: "{}", layout: testLayout(), dense: UnsafeRawBufferPointer(start: nil, count: 0),
+          cursor: 0, beside: ["beside"], prepare: prepare)
+      }
+      let beside = path + "/beside"
+      let error = message {
+        _ = try create {
+          try Data().write(to: URL(fileURLWithPath: beside))
+          throw ChanterError(.io, "stopped here", path: path)
+        }
+      }
+      #expect(error?.message == "stopped here")
+      #expect(message { _ = try ModelStore.openForReading(at: path) }?.message.contains("no model") == true)
+      let store = try create {
+        #expect(File.exists(beside) && !File.exists(path + "/data.mdb"))
+        let nothing = message { _ = try ModelStore.examine(at: path) { _ in } }
+        #expect(nothing?.message.contains("no model") == true)
+      }
+      #expect(try Snapshot(store).cursor == 0)
+      let names = try FileManager.default.contentsOfDirectory(atPath: path).sorted()
+      #expect(names == ["beside", "data.mdb", "lock.mdb", "trainer.lock"])
+    }
+  }
+
+  /// A reader that comes at any moment of a creation finds no model, or all of it, and takes its slot where the trainer
+  /// looks for readers.
+  @Test func readersOfAModelBeingMadeFindAllOrNothing() async throws {
+    let directory = FileManager.default.temporaryDirectory
+      .appendingPathComponent("chanter-test-\(UUID().uuidString)")
+    defer { try? FileManager.default.removeItem(at: directory) }
+    let path = directory.path
+    let count = 30
+    let reader = NamedThread("reader") {
+      let deadline = Date(timeIntervalSinceNow: 60)
+      for number in 0..<count {
+        while true {
+          do {
+            let store = try ModelStore.openForReading(at: "\(path)/\(number)")
+            let snapshot = try Snapshot(store)
+            _ = try snapshot.digest()
+            try Data().write(to: URL(fileURLWithPath: "\(path)/\(number)/read"))
+            // Until the maker has looked.
+            while Date() < deadline, File.exists("\(path)/\(number)/read") { usleep(100) }
+            withExtendedLifetime(snapshot) {}
+            break
+          } catch let error as ChanterError
+            where error.message.contains("no model is there") && Date() < deadline
+          {
+            usleep(20)
+          }
+        }
+      }
+    }
+    await #expect(processExitsWith: .success) { [path = path as String, count = count as Int] in
+      for number in 0..<count {
+        let store = try makeStore("\(path)/\(number)", testLayout(), dense: [UInt8(number)])
+        let seen = "\(path)/\(number)/read"
+        var waits = 0
+        while !File.exists(seen), waits < 100_000 {
+          usleep(100)
+          waits += 1
+        }
+        var information = MDB_envinfo()
+        mdb_env_info(store.environment.handle, &information)
+        if information.me_numreaders == 0 { exit(1) }
+        File.remove(seen)
+      }
+    }
+    if let error = reader.join() { Issue.record("\(error)") }
+  }
+
   /// A reader in another process sees the last commit while the trainer has the model open, and the trainer goes on.
   @Test func readerBesideTrainer() async throws {
     let directory = FileManager.default.temporaryDirectory

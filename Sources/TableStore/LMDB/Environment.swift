@@ -28,14 +28,17 @@ final class Environment: @unchecked Sendable {
 
   /// Opens the environment in the existing directory `path`; makes its files unless `readOnly`.
   ///
+  /// - Parameter directory: where the files are while a model is made, `path` if nil; errors name `path`.
+  ///
   /// No read-ahead: it would read megabytes around every row. Read transactions belong to objects and not to
   /// threads (`MDB_NOTLS`). Fresh pages are not zeroed first, since every value is written whole. Commits sync.
-  init(path: String, readOnly: Bool) throws {
+  init(path: String, readOnly: Bool, filesIn directory: String? = nil) throws {
+    let directory = directory ?? path
     var flags = UInt32(MDB_NORDAHEAD | MDB_NOTLS | MDB_NOMEMINIT)
     if readOnly { flags |= UInt32(MDB_RDONLY) }
     // LMDB maps the file by what its first pages say, and checks little of it.
-    _ = try MetaPage.readNewest(path: path)
-    try Self.reserveLockFile(path)
+    _ = try MetaPage.readNewest(path: directory)
+    try Self.reserveLockFile(directory)
     var mapSize = Self.largestMap
     while true {
       var created: OpaquePointer?
@@ -43,7 +46,7 @@ final class Environment: @unchecked Sendable {
       guard let created else { throw ChanterError(.broken, "LMDB gave no environment", path: path) }
       mdb_env_set_maxdbs(created, UInt32(Self.maximumTables + 2))
       mdb_env_set_mapsize(created, mapSize)
-      let code = mdb_env_open(created, path, flags, 0o644)
+      let code = mdb_env_open(created, directory, flags, 0o644)
       if code == 0 {
         handle = created
         break

@@ -80,7 +80,6 @@ extension TrainingRequest {
     try controller.record(
       in: modelPath, keepsBest: configuration.run.keepsBest,
       memory: plan?.validationBytes ?? needs.validation?.bytes.upperBound ?? 0, scored: scored, validated)
-    try VocabularyLink.ensure(in: modelPath, of: dataset)
 
     let meter = RunMeter(endStep: end, batchesPerEpoch: batches, display: progressed)
     func summary(_ ending: RunSummary.End, _ last: Int) -> RunSummary {

@@ -83,7 +83,6 @@ struct WarmStart {
       try writer.finish()
       return rows
     }()
-    try VocabularyLink.ensure(in: pending.directory, of: setup.dataset)
     try pending.publish()
     return WarmStartReport(
       batches: Int(snapshot.cursor),
