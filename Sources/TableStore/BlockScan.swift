@@ -9,11 +9,16 @@ struct BlockScan {
   private let skippedTables: Set<Int>
   private var window: [(block: RowKey, bytes: UnsafeRawBufferPointer)] = []
   private var position = 0
-  private var table = 0
+  private var table: Int
   // Where the next window starts in the table, or nil when the table is done.
-  private var nextBlock: UInt64? = 0
+  private var nextBlock: UInt64?
 
-  init(_ store: ModelStore, transaction: OpaquePointer, skippedTables: Set<Int> = []) {
+  /// - Parameter first: the block to begin at, stored or not.
+  init(
+    _ store: ModelStore, transaction: OpaquePointer, skippedTables: Set<Int> = [], from first: RowKey = 0
+  ) {
+    table = first.table
+    nextBlock = UInt64(first.row)
     self.store = store
     self.transaction = transaction
     self.skippedTables = skippedTables

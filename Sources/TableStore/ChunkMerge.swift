@@ -30,15 +30,17 @@ struct ChunkMerge: ~Copyable {
     MemoryLayout<ChunkRun>.stride + MemoryLayout<Chunk.Location?>.stride + MemoryLayout<RowKey>.stride
     + MemoryLayout<Int>.stride
 
-  /// - Parameter runs: ascending by commit.
-  init(_ store: ModelStore, transaction: OpaquePointer, runs: [ChunkRun]) throws {
+  /// - Parameters:
+  ///   - runs: ascending by commit.
+  ///   - first: keys below it are left out, found by binary search; `runs` stand at their start then.
+  init(_ store: ModelStore, transaction: OpaquePointer, runs: [ChunkRun], from first: RowKey = 0) throws {
     self.store = store
     self.transaction = transaction
     self.runs = runs
     chunks = Array(repeating: nil, count: runs.count)
     keys = Array(repeating: 0, count: runs.count)
     for run in runs.indices where !runs[run].isFinished {
-      try enter(run)
+      if first > 0 { try seek(run, first) } else { try enter(run) }
       if !self.runs[run].isFinished { push(run) }
     }
   }
@@ -72,6 +74,40 @@ struct ChunkMerge: ~Copyable {
       heap[0] = last
     }
     siftDown()
+  }
+
+  /// Moves a run from its start to its first key that is not below `first`.
+  private mutating func seek(_ run: Int, _ first: RowKey) throws {
+    let commit = runs[run].commit
+    // Whether the chunk is there and does not begin behind `first`.
+    func begins(_ sequence: UInt64) throws -> Bool {
+      guard sequence < 1 << Chunk.sequenceBits else { return false }
+      let key = Chunk.key(commit: commit, sequence: sequence)
+      guard let bytes = try value(transaction, store.databases.chunks, key, store.path) else { return false }
+      return try Chunk.locate(bytes, key: key, store.geometry, path: store.path).firstKey <= first
+    }
+    var low: UInt64 = 0
+    var high: UInt64 = 1
+    while try begins(high) {
+      low = high
+      high *= 2
+    }
+    while high - low > 1 {
+      let middle = (low + high) / 2
+      if try begins(middle) { low = middle } else { high = middle }
+    }
+    runs[run].sequence = low
+    try enter(run)
+    guard let chunk = chunks[run] else { return }
+    let index = chunk.lowerBound(first)
+    if index < chunk.count {
+      runs[run].index = index
+      keys[run] = chunk.rowKey(index)
+    } else {
+      runs[run].lastKey = chunk.lastKey
+      runs[run].sequence += 1
+      try enter(run)
+    }
   }
 
   /// Makes the chunk at the run's position its current one, checked whole, or finishes the run.

@@ -11,14 +11,7 @@ extension Snapshot {
   public func forEachStoredRow(
     of table: Int? = nil, _ body: (RowKey, UnsafePointer<Float>) throws -> Void
   ) throws {
-    try forEachStoredBlock(of: table) { block, bytes in
-      guard let base = bytes.baseAddress else { return }
-      var row = UnsafeRawPointer(base + Seal.byteCount).assumingMemoryBound(to: Float.self)
-      for number in store.geometry.rows(of: block) {
-        try body(RowKey(table: block.table, row: number), row)
-        row += store.geometry.rowFloats
-      }
-    }
+    try forEachStoredBlock(of: table) { try store.forEachRow(of: $0, in: $1, body) }
   }
 
   /// Like `forEachStoredRow`, but only the rows whose bytes differ from their initial value.
@@ -54,40 +47,18 @@ extension Snapshot {
     return digest.finish(dense: dense.rawBytes, cursor: state.cursor)
   }
 
-  /// Merges the stored blocks with the chunks, in ascending order. `body` gets a block's bytes with the newest rows in
-  /// them and a seal that does not fit any more.
+  /// Calls `body` with each block in ascending order: its bytes with the newest rows in them and a seal that does not fit
+  /// any more.
   /// - Parameter table: the one table to go through; nil for all.
   func forEachStoredBlock(
     of table: Int? = nil, _ body: (RowKey, UnsafeMutableRawBufferPointer) throws -> Void
   ) throws {
-    let geometry = store.geometry
-    let buffer = AlignedBuffer<UInt8>(count: geometry.blockBytes)
-    let bytes = UnsafeMutableRawBufferPointer(start: buffer.base, count: geometry.blockBytes)
-    let runs = try store.chunkRuns(transaction.handle, through: .max)
-    var merge = try ChunkMerge(store, transaction: transaction.handle, runs: runs)
-    let tables = table.map { $0..<$0 + 1 } ?? store.layout.tables.indices
-    var scan = BlockScan(
-      store, transaction: transaction.handle,
-      skippedTables: Set(store.layout.tables.indices.filter { !tables.contains($0) }))
-    while let key = merge.nextKey, key.table < tables.lowerBound { _ = try merge.take() }
-    while true {
-      let stored = try scan.peek()
-      let changed = merge.nextKey.flatMap {
-        $0.table < tables.upperBound ? geometry.block(of: $0) : nil
-      }
-      guard let block = [stored?.block, changed].compactMap(\.self).min() else { return }
-      if let stored, stored.block == block {
-        try Block.verify(stored.bytes, block, geometry, store.layout, path: store.path)
-        bytes.copyMemory(from: stored.bytes)
-        scan.advance()
-      } else {
-        Block.fillInitial(block, geometry, store.layout, into: bytes)
-      }
-      while let key = merge.nextKey, geometry.block(of: key) == block {
-        (UnsafeMutableRawPointer(buffer.base) + geometry.offset(of: key))
-          .copyMemory(from: try merge.take(), byteCount: geometry.rowBytes)
-      }
-      try body(block, bytes)
-    }
+    let buffer = AlignedBuffer<UInt8>(count: store.geometry.blockBytes)
+    let bytes = UnsafeMutableRawBufferPointer(start: buffer.base, count: store.geometry.blockBytes)
+    let tables = store.range(of: table)
+    var blocks = try StoredBlocks(
+      store, transaction: transaction.handle, tables: tables,
+      from: RowKey(table: tables.lowerBound, row: 0))
+    while let block = try blocks.next(into: bytes) { try body(block, bytes) }
   }
 }

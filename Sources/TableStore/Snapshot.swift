@@ -1,6 +1,6 @@
 public import Primitives
 
-/// One committed state of a model, to evaluate, predict, digest or inspect; later commits do not show in it.
+/// One committed state of a model, to evaluate, predict, digest or copy; later commits do not show in it.
 ///
 /// While it lives, no page of its state is reused, so the file of a model in training grows meanwhile. Used by one
 /// thread at a time.

@@ -13,8 +13,9 @@ struct Inspect: ParsableCommand {
 
       A model: its configuration and position, and for every table the rows that training changed, with the norms of \
       their weights. --top lists the largest norms. --row or --value shows one row and its nearest neighbours by \
-      cosine, an exact scan of the table. All of it comes from one commit, also while a trainer has the \
-      model open; until the command ends, the file grows by what the trainer writes.
+      cosine, an exact scan of the table. All of it comes from one commit; while a trainer writes, each row is that of \
+      some commit and the answer says from which to which (first_commit and last_commit in JSON), so that the file of a \
+      model in training does not grow meanwhile. `chanter copy` first for one commit then.
 
       Examples:
         chanter inspect clicks.dataset

@@ -39,6 +39,8 @@ struct ModelDisplay {
     let cursor: Int
     let epochs: Double
     let commits: Int
+    let firstCommit: UInt64
+    let lastCommit: UInt64
     let configuration: ModelConfiguration
     let machine: ModelHeader.Machine
     let vocabulary: String
@@ -51,17 +53,18 @@ struct ModelDisplay {
 
   /// The whole model, or one table of it.
   func summary(of name: String?) throws {
-    let contents = try model.contents(of: name.map(number))
+    let (contents, chunks) = try model.contents(of: name.map(number))
     line.clear()
-    let chunks = try model.chunks()
     let header = model.header
-    let epochs = Double(model.state.cursor) / Double(max(1, header.dataset.trainBatches))
+    let state = model.commits.last
+    let epochs = Double(state.cursor) / Double(max(1, header.dataset.trainBatches))
     if format == .json {
       return try printJSON(
         Summary(
-          cursor: Int(model.state.cursor), epochs: epochs, commits: Int(model.state.commit),
+          cursor: Int(state.cursor), epochs: epochs, commits: Int(state.commit),
+          firstCommit: model.commits.first.commit, lastCommit: state.commit,
           configuration: header.configuration, machine: header.machine,
-          vocabulary: header.dataset.vocabulary, denseBytes: model.state.denseBytes,
+          vocabulary: header.dataset.vocabulary, denseBytes: state.denseBytes,
           chunks: chunks.values, chunkBytes: chunks.bytes, normEdges: NormHistogram.edges,
           tables: contents.map {
             let isEmpty = $0.norms.total == 0
@@ -73,16 +76,27 @@ struct ModelDisplay {
           }))
     }
     printTable([
-      ("trained", "\(grouped(Int(model.state.cursor))) batches, \(fixed(epochs, 2)) epochs"),
-      ("commits", grouped(Int(model.state.commit))),
+      ("trained", "\(grouped(Int(state.cursor))) batches, \(fixed(epochs, 2)) epochs"),
+      ("commits", grouped(Int(state.commit))),
       ("not compacted", "\(grouped(chunks.values)) chunks, \(ByteSize.format(chunks.bytes))"),
-      ("dense record", ByteSize.format(model.state.denseBytes)),
+      ("dense record", ByteSize.format(state.denseBytes)),
       ("vocabulary", header.dataset.vocabulary),
       ("made with", header.machine.blas),
     ])
     printHeading("configuration")
     printLine(header.configuration.text)
     print(contents)
+    printSpan()
+  }
+
+  /// Says so where a trainer committed while the model was read.
+  private func printSpan() {
+    guard !model.commits.isOne else { return }
+    let (first, last) = (model.commits.first, model.commits.last)
+    printLine(
+      "The model was trained meanwhile: each row is as of one of the commits \(grouped(Int(first.commit))) to"
+        + " \(grouped(Int(last.commit))) (batches \(grouped(Int(first.cursor))) to \(grouped(Int(last.cursor))))."
+    )
   }
 
   private func print(_ contents: [TableContents]) {
@@ -126,7 +140,11 @@ struct ModelDisplay {
     let norm: Double
   }
 
-  private struct Norms: Encodable { let rows: [Norm] }
+  private struct Norms: Encodable {
+    let rows: [Norm]
+    let firstCommit: UInt64
+    let lastCommit: UInt64
+  }
 
   func largestNorms(of name: String?, count: Int) throws {
     let rows = try model.largestNorms(of: name.map(number), count: count)
@@ -137,10 +155,15 @@ struct ModelDisplay {
         table: model.layout.tables[$0.key.table].name, row: $0.key.row,
         value: valueText(row: $0.key.row, values[$0.key]), norm: $0.score)
     }
-    if format == .json { return try printJSON(Norms(rows: entries)) }
+    if format == .json {
+      return try printJSON(
+        Norms(
+          rows: entries, firstCommit: model.commits.first.commit, lastCommit: model.commits.last.commit))
+    }
     printColumns(
       ["table", "value", "row", "norm"],
       entries.map { [$0.table, $0.value ?? "-", grouped(Int($0.row)), fixed($0.norm, 6)] }, leading: 2)
+    printSpan()
   }
 
   private struct Neighbour: Encodable {
@@ -158,6 +181,8 @@ struct ModelDisplay {
     let weights: [Float]
     let state: [Float]
     let neighbours: [Neighbour]
+    let firstCommit: UInt64
+    let lastCommit: UInt64
   }
 
   func value(_ value: String, of name: String, neighbours: Int) throws {
@@ -187,7 +212,7 @@ struct ModelDisplay {
       norm: row.norm, weights: row.weights, state: row.state,
       neighbours: neighbours.map {
         Neighbour(row: $0.key.row, value: valueText(row: $0.key.row, values[$0.key]), cosine: $0.score)
-      })
+      }, firstCommit: model.commits.first.commit, lastCommit: model.commits.last.commit)
     if format == .json { return try printJSON(result) }
     func list(_ numbers: [Float]) -> String { numbers.map { "\($0)" }.joined(separator: " ") }
     printTable([
@@ -200,6 +225,7 @@ struct ModelDisplay {
     printColumns(
       ["value", "row", "cosine"],
       result.neighbours.map { [$0.value ?? "-", grouped(Int($0.row)), fixed($0.cosine, 6)] })
+    printSpan()
   }
 
   /// Where a bucket begins.

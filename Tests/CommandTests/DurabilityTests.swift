@@ -72,6 +72,9 @@ import Testing
         if result.status == 0 {
           copies.append(copy)
           #expect(try Command.json(Command.succeed("check", copy, "--format", "json"))["chunks"]?.number == 0)
+          let seen = try Command.json(Command.succeed("inspect", model, "--table", "C1", "--format", "json"))
+          let commits = try ["first_commit", "last_commit"].map { try #require(seen[$0]?.number) }
+          #expect(commits[0] <= commits[1] && commits[1] == seen["commits"]?.number)
         } else {
           #expect(result.errors.contains("no model is there"), "\(result.errors)")
         }

@@ -45,8 +45,8 @@ import Testing
         #expect(try old.readState() == CommitState(commit: 2, cursor: 20, denseBytes: 4))
         let snapshot = try Snapshot(old)
         #expect(try snapshot.digest() == Snapshot(new).digest())
-        #expect(try snapshot.storedBlocks() == Snapshot(new).storedBlocks())
-        #expect(try snapshot.storedChunks().values == 1)
+        #expect(try old.storedSizes().blocks == new.storedSizes().blocks)
+        #expect(try old.storedSizes().chunks.values == 1)
         var changed: [RowKey: [Float]] = [:]
         try snapshot.forEachChangedRow { changed[$0] = Array(UnsafeBufferPointer(start: $1, count: 5)) }
         #expect(

@@ -188,9 +188,9 @@ import Testing
 
   @Test func aModelHoldsWhatWasCommitted() throws {
     try withModel { model, rows in
-      #expect(model.state.commit == 4 && model.state.cursor == 4)
-      #expect(try model.chunks().values == 3)
-      let contents = try model.contents()
+      let (contents, chunks) = try model.contents()
+      #expect(model.commits.last.commit == 4 && model.commits.last.cursor == 4 && model.commits.isOne)
+      #expect(chunks.values == 3)
       for (table, found) in contents.enumerated() {
         let own = rows.filter { $0.key.table == table }
         #expect(found.changedRows == own.count)
@@ -199,7 +199,7 @@ import Testing
         #expect(found.norms.total == norms.count)
         #expect(found.norms.smallest == norms.min() && found.norms.largest == norms.max())
         #expect(found.blocks.bytes >= found.blocks.values * 4096)
-        let alone = try model.contents(of: table)
+        let alone = try model.contents(of: table).tables
         #expect(alone.count == 1 && alone[0].norms == found.norms && alone[0].changedRows == own.count)
       }
       let finite = rows.filter { norm($0.value).isFinite }

@@ -105,6 +105,13 @@ final class Environment: @unchecked Sendable {
     try check(mdb_reader_check(handle, &dead), "clear stale readers", path: path)
   }
 
+  /// Whether anything was written since `transaction` took its state, by this process or another.
+  func hasNewerState(than transaction: borrowing ReadTransaction) -> Bool {
+    var information = MDB_envinfo()
+    mdb_env_info(handle, &information)
+    return information.me_last_txnid != mdb_txn_id(transaction.handle)
+  }
+
   /// Runs `body` on one consistent state of the model, the last commit.
   func read<Result>(_ body: (borrowing ReadTransaction) throws -> Result) throws -> Result {
     let transaction = try ReadTransaction(self)

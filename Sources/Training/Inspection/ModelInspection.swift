@@ -7,7 +7,7 @@ public import TableStore
 public struct TableContents: Sendable {
   public let name: String
   public let declaredRows: Int
-  public let blocks: StoredSize
+  public internal(set) var blocks = StoredSize(values: 0, bytes: 0)
   /// Rows whose bytes differ from their initial value.
   public internal(set) var changedRows = 0
   /// Of these, rows with a weight or state that is NaN or infinite; their norms are not in `norms`.
@@ -31,37 +31,32 @@ public struct RowContents: Sendable {
   public let norm: Double
 }
 
-/// A model opened to look into it: one commit, also while a trainer has the model open.
+/// A model opened to look into it, also while a trainer has it open.
 ///
-/// Every answer comes from the commit that was the last one when this was made. No page of it is reused while this lives,
-/// so the file of a model in training grows meanwhile by what the trainer writes.
+/// It is read in short transactions, so that the file of a model in training does not grow. Where nothing is committed
+/// meanwhile, all answers are of one commit; else each row is that of some commit of the span `commits`.
 public final class ModelInspection {
   public let path: String
   public let header: ModelHeader
   public let layout: RowLayout
-  public let state: CommitState
-  private let snapshot: Snapshot
+  /// What was read so far comes from these.
+  public private(set) var commits: CommitSpan
+  private let store: ModelStore
   /// Called now and then with rows looked at so far and an estimate of all.
   public var progressed: (_ done: Int, _ total: Int) -> Void = { _, _ in }
 
   public init(_ path: String) throws {
     self.path = path
-    let store = try ModelStore.openForReading(at: path)
-    snapshot = try Snapshot(store)
+    store = try ModelStore.openForReading(at: path)
+    commits = CommitSpan(try store.readState())
     header = try ModelHeader(store.header, path: path)
     layout = store.layout
-    state = snapshot.state
   }
 
-  /// Chunks that no compaction has moved into blocks yet.
-  public func chunks() throws -> StoredSize { try snapshot.storedChunks() }
-
-  /// One pass over the stored rows of a table, or of all.
-  public func contents(of table: Int? = nil) throws -> [TableContents] {
-    let blocks = try snapshot.storedBlocks()
-    var contents = zip(layout.tables, blocks).map {
-      TableContents(name: $0.name, declaredRows: Int($0.rows), blocks: $1)
-    }
+  /// One pass over the stored rows of a table, or of all; then the sizes in the file as of the last commit, and the chunks
+  /// that no compaction has moved into blocks yet.
+  public func contents(of table: Int? = nil) throws -> (tables: [TableContents], chunks: StoredSize) {
+    var contents = layout.tables.map { TableContents(name: $0.name, declaredRows: Int($0.rows)) }
     try forEachChangedRow(of: table) { key, row in
       contents[key.table].changedRows += 1
       if (0..<layout.rowFloats).allSatisfy({ row[$0].isFinite }) {
@@ -70,7 +65,10 @@ public final class ModelInspection {
         contents[key.table].nonFiniteRows += 1
       }
     }
-    return table.map { [contents[$0]] } ?? contents
+    let sizes = try store.storedSizes()
+    commits.add(sizes.state)
+    for index in contents.indices { contents[index].blocks = sizes.blocks[index] }
+    return (table.map { [contents[$0]] } ?? contents, sizes.chunks)
   }
 
   /// The changed rows with the largest norms; rows with NaN or infinite weights are left out.
@@ -87,6 +85,8 @@ public final class ModelInspection {
     let buffer = AlignedBuffer<Float>(count: layout.rowFloats)
     let initial = AlignedBuffer<Float>(count: layout.rowFloats)
     layout.fillInitial(table: key.table, row: key.row, into: initial.base)
+    let snapshot = try Snapshot(store)
+    commits.add(snapshot.state)
     _ = try withUnsafePointer(to: key) { key in
       try withUnsafePointer(to: UInt32(0)) {
         try snapshot.fetch(keys: key, count: 1, slots: $0, rows: buffer.base)
@@ -118,11 +118,13 @@ public final class ModelInspection {
   private func forEachChangedRow(
     of table: Int?, _ body: (RowKey, UnsafePointer<Float>) throws -> Void
   ) throws {
-    let blocks = try snapshot.storedBlocks()
+    let blocks = try store.storedSizes().blocks
     let estimate =
       (table.map { blocks[$0].values } ?? blocks.reduce(0) { $0 + $1.values }) * layout.rowsPerBlock
-    try snapshot.forEachChangedRow(
+    let span = try store.forEachChangedRow(
       of: table, progress: { progressed($0, max($0, estimate)) }, body)
+    commits.add(span.first)
+    commits.add(span.last)
   }
 
   private func norm(_ row: UnsafePointer<Float>) -> Double {
