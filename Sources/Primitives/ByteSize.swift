@@ -20,16 +20,29 @@ public enum ByteSize {
 
   /// `bytes` with the largest binary unit that leaves at least 1, to one decimal: `1.5 GiB`.
   public static func format(_ bytes: Int) -> String {
-    let units = ["B", "KiB", "MiB", "GiB", "TiB"]
+    let (value, unit) = scaled(bytes)
+    if unit == 0 { return "\(bytes) B" }
+    let tenths = Int((value * 10).rounded())
+    return "\(tenths / 10).\(tenths % 10) \(units[unit])"
+  }
+
+  private static let units = ["B", "KiB", "MiB", "GiB", "TiB"]
+
+  private static func scaled(_ bytes: Int) -> (value: Double, unit: Int) {
     var value = Double(bytes)
     var unit = 0
     while value >= 1024, unit < units.count - 1 {
       value /= 1024
       unit += 1
     }
-    if unit == 0 { return "\(bytes) B" }
-    let tenths = Int((value * 10).rounded())
-    return "\(tenths / 10).\(tenths % 10) \(units[unit])"
+    return (value, unit)
+  }
+
+  /// `bytes` rounded up to a number that `format` prints and `parse` reads back as it is.
+  public static func printable(_ bytes: Int) -> Int {
+    let (value, unit) = scaled(bytes)
+    if unit == 0 { return bytes }
+    return Int((value * 10).rounded(.up) / 10 * Double(1 << (10 * unit)))
   }
 
   /// `bytes` rounded up to whole MiB, in the form that `parse` reads: what to type to get at least so much.

@@ -152,6 +152,23 @@ struct MemoryNeeds {
     return least + Int(Double(total(sizes) - least) * share)
   }
 
+  /// A budget whose plan keeps so many rows in the cache, or all that a cache can have; as small as bisection finds it.
+  func budget(keeping rows: Int, wantedLookahead: Int) throws -> Int {
+    let wanted = min(rows, allRows, Self.mostSlots)
+    func keeps(_ budget: Int) throws -> Bool {
+      try plan(budget: budget, wantedLookahead: wantedLookahead).cacheRows >= wanted
+    }
+    var low = minimum
+    if try keeps(low) { return low }
+    var high = 2 * low
+    while try !keeps(high) { (low, high) = (high, 2 * high) }
+    while high - low > 1 {
+      let middle = (low + high) / 2
+      if try keeps(middle) { high = middle } else { low = middle }
+    }
+    return high
+  }
+
   /// Spends `budget` with the largest lookahead up to the wanted one that leaves room for the rest.
   ///
   /// - Throws: `.budget` if it is below `minimum`.

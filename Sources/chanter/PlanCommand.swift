@@ -8,8 +8,8 @@ struct Plan: ParsableCommand {
     abstract: "Tell what a training run will fetch, evict, read and write, exactly and before it is begun.",
     discussion: """
       Takes the options of train, runs its planner over the dataset without rows or maths, and prints the counters that \
-      a run from scratch that validation does not stop early will end with: for --memory, and for budgets from 1 to 100% of the bytes of the rows that the \
-      training data uses. Planning holds about 50 bytes for each row of the caches planned side by side, up to 1 GiB of \
+      a run from scratch that validation does not stop early will end with: for --memory, and for budgets from the least that works \
+      to one that keeps every row that the training data uses. Planning holds about 50 bytes for each row of the caches planned side by side, up to 1 GiB of \
       them, or of the largest alone.
 
       Examples:
@@ -83,24 +83,18 @@ struct Plan: ParsableCommand {
       printHeading("the same memory with other policies")
       printBudgets(report.alternatives, report)
     }
-    printHeading("other budgets, as shares of the \(ByteSize.format(report.touchedBytes)) touched")
+    printHeading("other budgets, from the least to one for all \(grouped(report.touchedRows)) rows touched")
     printBudgets(report.budgets, report)
   }
 
   private func printBudgets(_ budgets: [PlannedBudget], _ report: PlanReport) {
     printColumns(
-      ["share", "memory", "policy", "rows resident", "hit rate", "fetches", "blocks read", "written"],
+      ["memory", "policy", "rows resident", "of touched", "hit rate", "fetches", "blocks read", "written"],
       budgets.map { planned in
-        let start = [
-          planned.share.map { percent($0, 0) } ?? "", ByteSize.format(planned.budget),
-          planned.policy.rawValue,
-        ]
-        guard let outcome = planned.outcome else {
-          return start + ["below the least", "", "", "", ""]
-        }
-        let counters = outcome.counters
-        return start + [
-          grouped(outcome.memory.cacheRows), percent(counters.hitRate), grouped(counters.fetchedRows),
+        let counters = planned.counters
+        return [
+          ByteSize.format(planned.memory.budget), planned.policy.rawValue, grouped(planned.memory.cacheRows),
+          percent(report.residentShare(planned)), percent(counters.hitRate), grouped(counters.fetchedRows),
           grouped(counters.blocksRead), ByteSize.format(counters.bytesWritten),
         ]
       })

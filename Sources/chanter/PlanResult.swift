@@ -12,35 +12,32 @@ struct PlanResult: Encodable {
   }
 
   struct Budget: Encodable {
-    /// Of the touched bytes; absent for the memory asked about.
-    let share: Double?
+    /// Rows resident over rows touched, at most 1.
+    let share: Double
     let memory: Int
     let policy: String
-    let works: Bool
-    /// Absent, as all below, where the memory is below the minimum.
-    let rowsResident: Int?
-    let lookahead: Int?
-    let hitRate: Double?
-    let hits: Int?
-    let fetches: Int?
-    let evictions: Int?
-    let blocksRead: Int?
-    let bytesWritten: Int?
+    let rowsResident: Int
+    let lookahead: Int
+    let hitRate: Double
+    let hits: Int
+    let fetches: Int
+    let evictions: Int
+    let blocksRead: Int
+    let bytesWritten: Int
 
-    init(_ planned: PlannedBudget) {
-      share = planned.share
-      memory = planned.budget
+    init(_ planned: PlannedBudget, _ report: PlanReport) {
+      share = report.residentShare(planned)
+      memory = planned.memory.budget
       policy = planned.policy.rawValue
-      works = planned.outcome != nil
-      rowsResident = planned.outcome?.memory.cacheRows
-      lookahead = planned.outcome?.memory.lookahead
-      let counters = planned.outcome?.counters
-      hitRate = counters?.hitRate
-      hits = counters?.hits
-      fetches = counters?.fetchedRows
-      evictions = counters?.evictedRows
-      blocksRead = counters?.blocksRead
-      bytesWritten = counters?.bytesWritten
+      rowsResident = planned.memory.cacheRows
+      lookahead = planned.memory.lookahead
+      let counters = planned.counters
+      hitRate = counters.hitRate
+      hits = counters.hits
+      fetches = counters.fetchedRows
+      evictions = counters.evictedRows
+      blocksRead = counters.blocksRead
+      bytesWritten = counters.bytesWritten
     }
   }
 
@@ -97,7 +94,7 @@ struct PlanResult: Encodable {
     bytesWritten = counters.bytesWritten
     commits = counters.commits
     compactions = counters.compactions
-    budgets = report.budgets.map(Budget.init)
-    alternatives = report.alternatives.map(Budget.init)
+    budgets = report.budgets.map { Budget($0, report) }
+    alternatives = report.alternatives.map { Budget($0, report) }
   }
 }

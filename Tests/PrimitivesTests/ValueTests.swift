@@ -18,6 +18,13 @@ import Testing
   @Test func sizesPrintWithTheirUnit() {
     #expect(ByteSize.format(900) == "900 B")
     #expect(ByteSize.format(1536 << 20) == "1.5 GiB")
+    let random = CounterRandom(seed: 3, stream: 1)
+    for index in 0..<2000 as Range<UInt64> {
+      let bytes = Int(random.bits(index) >> (20 + index % 44))
+      let printable = ByteSize.printable(bytes)
+      #expect(ByteSize.parse(ByteSize.format(printable)) == printable)
+      #expect(printable >= bytes && printable - bytes <= max(0, bytes / 10))
+    }
   }
 
   /// Check value of CRC-32C from RFC 3720, appendix B.4: 32 bytes of zeros.

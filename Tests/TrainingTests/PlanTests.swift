@@ -1,6 +1,7 @@
 import BatchStore
 import Foundation
 import Lookahead
+import Models
 import Primitives
 import TableStore
 import TestSupport
@@ -73,11 +74,14 @@ import Testing
     }
   }
 
-  @Test func theTableOfBudgetsHoldsEveryShareAndPolicy() throws {
+  @Test func theTableGoesFromTheLeastToEveryRow() throws {
     try withTemporaryDirectory { directory in
       let path = directory.appendingPathComponent("data").path
-      try SmallDataset.write(to: path, batches: 30, batchSize: 32)
-      let configuration = SmallDataset.configuration(lookahead: 2)
+      try SmallDataset.write(to: path, batches: 40, batchSize: 64)
+      // Rows wide enough that budgets differ as they are printed.
+      var configuration = SmallDataset.configuration(lookahead: 2)
+      configuration.model.dimension = 64
+      configuration.model.network.bottom = [8, 64]
       var request = PlanRequest(datasetPath: path, configuration: configuration, memory: 64 << 20)
       request.comparesPolicies = true
       let report = try request.run()
@@ -94,16 +98,22 @@ import Testing
       #expect(report.touchedBytes == report.touchedRows * report.rowBytes)
 
       #expect(report.alternatives.map(\.policy) == [.window, .lru])
-      #expect(report.budgets.count == 7 * 3)
+      // From the least to all rows, each line planned for every policy.
+      let sizes = stride(from: 0, to: report.budgets.count, by: 3).map { report.budgets[$0].memory }
+      #expect(sizes.count > 2 && sizes.map(\.budget) == Set(sizes.map(\.budget)).sorted())
+      #expect(sizes[0].budget == ByteSize.printable(report.minimumMemory))
+      #expect(sizes.map(\.cacheRows) == sizes.map(\.cacheRows).sorted())
+      #expect(sizes[sizes.count - 1].cacheRows >= report.touchedRows)
+      #expect(sizes[sizes.count - 2].cacheRows < report.touchedRows)
       for (index, planned) in report.budgets.enumerated() {
-        #expect(planned.share == PlanRequest.shares[index / 3])
+        let budget = planned.memory.budget
         #expect(planned.policy == EvictionPolicy.allCases[index % 3])
-        #expect((planned.outcome != nil) == (planned.budget >= report.minimumMemory))
-        guard let outcome = planned.outcome else { continue }
+        #expect(planned.memory == report.budgets[index / 3 * 3].memory)
+        #expect(ByteSize.parse(ByteSize.format(budget)) == budget)
         // What a plan of this budget alone says.
-        var alone = PlanRequest(datasetPath: path, configuration: configuration, memory: planned.budget)
+        var alone = PlanRequest(datasetPath: path, configuration: configuration, memory: budget)
         alone.configuration.run.policy = planned.policy
-        #expect(try alone.run().counters == outcome.counters)
+        #expect(try alone.run().counters == planned.counters)
       }
     }
   }

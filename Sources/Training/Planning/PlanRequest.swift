@@ -27,18 +27,10 @@ public struct PlanRequest {
 
 /// What a run will do with one budget and one policy.
 public struct PlannedBudget: Sendable {
-  /// Share of the touched bytes, or nil for the budget that was asked about.
-  public let share: Double?
-  public let budget: Int
   public let policy: EvictionPolicy
-  /// Nil where the budget is below the minimum.
-  public internal(set) var outcome: Outcome?
-
-  public struct Outcome: Sendable {
-    public let memory: MemoryPlan
-    /// All but the loss, which only training can tell.
-    public let counters: RunCounters
-  }
+  public let memory: MemoryPlan
+  /// All but the loss, which only training can tell.
+  public internal(set) var counters = RunCounters()
 }
 
 public struct PlanReport: Sendable {
@@ -59,7 +51,7 @@ public struct PlanReport: Sendable {
   /// The budget asked about, with the configured policy.
   public let memory: MemoryPlan
   public let counters: RunCounters
-  /// Shares of the touched bytes, ascending; for each the configured policy first.
+  /// Budgets from the least that works to one that keeps every row, ascending; for each the configured policy first.
   public let budgets: [PlannedBudget]
   /// The budget asked about with every other policy; empty unless policies are compared.
   public let alternatives: [PlannedBudget]
@@ -67,11 +59,16 @@ public struct PlanReport: Sendable {
   public var touchedRows: Int { tables.reduce(0) { $0 + $1.touchedRows } }
   /// Bytes of all rows that the training data uses.
   public var touchedBytes: Int { touchedRows * rowBytes }
+  /// The rows that a budget keeps, as a share of those that the training data uses; at most 1.
+  public func residentShare(_ planned: PlannedBudget) -> Double {
+    min(1, Double(planned.memory.cacheRows) / Double(max(1, touchedRows)))
+  }
 }
 
 extension PlanRequest {
-  /// Budgets of the table, as shares of the touched bytes.
-  public static let shares = [0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1]
+  /// Budgets of the table: where the rows that each keeps lie between those of the least budget (0) and all that the
+  /// training data uses (1).
+  static let shares = [0, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1]
   /// Runs are planned side by side while they hold no more than this together.
   private static let bytesSideBySide = 1 << 30
 
@@ -95,28 +92,36 @@ extension PlanRequest {
     let reader = try dataset.reader(.train)
     let batch = Batch(layout: reader.layout)
     let touched = try touchedRows(reader, batch)
-    let touchedBytes = touched.reduce(0, +) * setup.rowLayout.rowBytes
-    var budgets = ([wanted] + others).map {
-      PlannedBudget(share: nil, budget: memory, policy: $0, outcome: nil)
-    }
-    for share in Self.shares {
-      let bytes = Int((Double(touchedBytes) * share).rounded())
-      for policy in [wanted] + others {
-        budgets.append(PlannedBudget(share: share, budget: bytes, policy: policy, outcome: nil))
+    let sizes = try [memory] + tableBudgets(own, touchedRows: touched.reduce(0, +))
+    var planned = try sizes.flatMap { budget in
+      try ([wanted] + others).map {
+        PlannedBudget(
+          policy: $0,
+          memory: try needs($0).plan(budget: budget, wantedLookahead: configuration.run.lookahead))
       }
     }
-    try count(&budgets, needs, minimum: own.minimum, reader, batch, WorkerPool(threadCount: setup.threads))
-    guard let asked = budgets[0].outcome else {
-      throw ChanterError(.broken, "the budget asked about was not planned")
-    }
+    try count(&planned, needs, reader, batch, WorkerPool(threadCount: setup.threads))
     return PlanReport(
       tables: zip(setup.rowLayout.tables, touched).map {
         PlanReport.Table(name: $0.name, rows: Int($0.rows), touchedRows: $1)
       },
       rowBytes: setup.rowLayout.rowBytes, batchesPerEpoch: reader.batchCount,
-      epochs: configuration.run.epochs, minimumMemory: own.minimum, memory: asked.memory,
-      counters: asked.counters, budgets: budgets.filter { $0.share != nil },
-      alternatives: Array(budgets[1..<1 + others.count]))
+      epochs: configuration.run.epochs, minimumMemory: own.minimum, memory: planned[0].memory,
+      counters: planned[0].counters, budgets: Array(planned[(1 + others.count)...]),
+      alternatives: Array(planned[1..<1 + others.count]))
+  }
+
+  /// Ascending, each once, and none below the least; each can be typed as it is printed.
+  private func tableBudgets(_ needs: MemoryNeeds, touchedRows: Int) throws -> [Int] {
+    let lookahead = configuration.run.lookahead
+    let least = try needs.plan(budget: needs.minimum, wantedLookahead: lookahead).cacheRows
+    var budgets: [Int] = []
+    for share in Self.shares {
+      let rows = least + Int((Double(max(0, touchedRows - least)) * share).rounded(.up))
+      let budget = ByteSize.printable(try needs.budget(keeping: rows, wantedLookahead: lookahead))
+      if budget > budgets.last ?? 0 { budgets.append(budget) }
+    }
+    return budgets
   }
 
   /// Rows of each table that the training data uses: each has one batch that uses it first.
@@ -132,23 +137,15 @@ extension PlanRequest {
     return touched
   }
 
-  /// Plans every budget that works, as many at once as memory allows, with one pass over the data for each such group.
+  /// Plans every budget, as many at once as memory allows, with one pass over the data for each such group.
   private func count(
-    _ budgets: inout [PlannedBudget], _ needs: (EvictionPolicy) -> MemoryNeeds, minimum: Int,
-    _ reader: BatchReader, _ batch: Batch, _ workers: WorkerPool
+    _ budgets: inout [PlannedBudget], _ needs: (EvictionPolicy) -> MemoryNeeds, _ reader: BatchReader,
+    _ batch: Batch, _ workers: WorkerPool
   ) throws {
-    let plans = try budgets.map { candidate in
-      guard candidate.budget >= minimum else { return nil as MemoryPlan? }
-      return try needs(candidate.policy).plan(
-        budget: candidate.budget, wantedLookahead: configuration.run.lookahead)
-    }
-    func bytes(_ index: Int) -> Int {
-      plans[index].map { PlannedRun.bytes($0, needs(budgets[index].policy)) } ?? 0
-    }
     var groups: [[Int]] = []
     var held = Int.max
-    for index in budgets.indices where plans[index] != nil {
-      let size = bytes(index)
+    for (index, budget) in budgets.enumerated() {
+      let size = PlannedRun.bytes(budget.memory, needs(budget.policy))
       if groups.isEmpty || held + size > Self.bytesSideBySide {
         groups.append([])
         held = 0
@@ -159,18 +156,16 @@ extension PlanRequest {
     let steps = try configuration.run.endStep(batchesPerEpoch: reader.batchCount)
     var done = 0
     for group in groups {
-      let runs = group.compactMap { index in
-        plans[index].map { (index: index, memory: $0, run: PlannedRun($0, needs(budgets[index].policy))) }
-      }
+      let runs = group.map { PlannedRun(budgets[$0].memory, needs(budgets[$0].policy)) }
       for step in 0..<steps {
         try reader.read(step % reader.batchCount, into: batch)
-        try planSideBySide(runs.map(\.run), batch, workers)
+        try planSideBySide(runs, batch, workers)
         done += 1
         progressed(done, steps * groups.count)
       }
-      for (index, memory, run) in runs {
+      for (index, run) in zip(group, runs) {
         run.finish()
-        budgets[index].outcome = PlannedBudget.Outcome(memory: memory, counters: run.counters)
+        budgets[index].counters = run.counters
       }
     }
   }
