@@ -9,7 +9,7 @@ struct ChanterBench: ParsableCommand {
     commandName: "ChanterBench", abstract: "Workloads of tools/bench; each prints JSON.",
     subcommands: [
       Fill.self, Commit.self, Compact.self, Fetch.self, Trace.self, Populate.self, Step.self, Gemm.self,
-      Decode.self, Ids.self,
+      Decode.self, Ids.self, Checksum.self,
     ])
 
   static func main() {

@@ -160,7 +160,18 @@ def store(arguments, binary, folder, notes):
         scatter()
         compact()
     size = os.path.getsize(f"{model}/data.mdb")
-    return {"figures": figures, "compactions": compactions, "file_bytes_over_live_bytes": size / live}
+    return {"figures": figures, "compactions": compactions, "file_bytes_over_live_bytes": size / live,
+            "checksum": checksum(binary, lambda *more: 1e9 / fetched("count", 1, *more), arguments.repeat)}
+
+
+def checksum(binary, fetch, repeat):
+    """What a block's checksum costs, in nanoseconds, beside a copy of its bytes and as a share of fetching it."""
+    cost = json.loads(common.output(binary, "checksum"))
+    result = {"nanoseconds": cost["memory"]["checksum"], "copy_nanoseconds": cost["memory"]["copy"],
+              "cached_nanoseconds": cost["cached"]["checksum"], "cached_copy_nanoseconds": cost["cached"]["copy"]}
+    for name, more in ("warm", []), ("cold", ["--cold"]):
+        result[f"{name}_fetch_nanoseconds"] = statistics.median(fetch(*more) for _ in range(repeat))
+    return result
 
 
 def training(arguments, bench, chanter, folder):
@@ -206,6 +217,13 @@ def lines(arguments, facts, result):
                     f"{figure['ratio']:8.2f}{goal}")
     text.append(f"file over live bytes after {result['compactions']} compactions: "
                 f"{result['file_bytes_over_live_bytes']:.2f} (goal 1.30)")
+    cost = result["checksum"]
+    text.append(
+        f"checksum of a block: {cost['nanoseconds']:,.0f} ns from memory (a copy {cost['copy_nanoseconds']:,.0f}),"
+        f" {cost['cached_nanoseconds']:,.0f} in the caches (a copy {cost['cached_copy_nanoseconds']:,.0f});"
+        f" {cost['nanoseconds'] / cost['warm_fetch_nanoseconds']:.0%} of a warm fetch of"
+        f" {cost['warm_fetch_nanoseconds']:,.0f} ns, {cost['nanoseconds'] / cost['cold_fetch_nanoseconds']:.1%} of a cold one of"
+        f" {cost['cold_fetch_nanoseconds']:,.0f}")
     text += result["notes"]
     if "training" in result:
         run = result["training"]
