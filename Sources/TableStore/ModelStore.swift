@@ -59,7 +59,8 @@ public final class ModelStore: @unchecked Sendable {
     do {
       try FileManager.default.createDirectory(atPath: path, withIntermediateDirectories: true)
     } catch {
-      throw ChanterError(.io, "cannot make the directory: \(error.localizedDescription)", path: path)
+      throw ChanterError(
+        .io, "cannot make the directory (\(error.localizedDescription)); choose another path", path: path)
     }
     let lock = try TrainerLock(path: path)
     if try exists(at: path) { throw modelExists(path) }
@@ -117,8 +118,9 @@ public final class ModelStore: @unchecked Sendable {
     let environment = try Environment(path: path, readOnly: readOnly)
     try TreeCheck.run(environment)
     guard let found = try Databases.open(in: environment) else {
+      let advice = readOnly ? "give the directory that `chanter train --out` made" : "choose another path"
       throw ChanterError(
-        .exists, "the LMDB data there is no model of Chanter's; choose another path", path: path)
+        .exists, "data.mdb there holds no model of Chanter's; " + advice, path: path)
     }
     return ModelStore(environment, found.databases, layout: found.layout, header: found.header, lock: lock)
   }

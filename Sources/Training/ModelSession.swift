@@ -45,7 +45,10 @@ struct ModelSession {
     self.header = try ModelHeader(store.header, path: path)
     try self.header.requireSame(as: header, setup: setup, path: path)
     guard store.layout == setup.rowLayout else {
-      throw ChanterError(.mismatch, "the model's tables are not those of this dataset", path: path)
+      throw ChanterError(
+        .mismatch,
+        "the model's tables are not those of this dataset; train on the dataset that it was made with, or give"
+          + " --out a new path", path: path)
     }
     _ = try store.compactAll(maximumBlocks: compactionBlocks, stop: stop)
     let record = AlignedBuffer<UInt8>(

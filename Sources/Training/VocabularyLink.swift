@@ -55,7 +55,9 @@ enum VocabularyLink {
   static func load(from modelPath: String, identity: String) throws -> Vocabulary {
     guard let file = file(in: modelPath) else {
       throw ChanterError(
-        .badInput, "this model has no vocabulary, so it can score datasets but no raw input", path: modelPath)
+        .badInput,
+        "this model has no vocabulary, so it can score no raw input; give a dataset to `chanter evaluate`",
+        path: modelPath)
     }
     let vocabulary = try VocabularyFile.load(file)
     guard vocabulary.identity == identity else { throw foreign(file) }

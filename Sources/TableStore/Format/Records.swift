@@ -143,7 +143,8 @@ enum HeaderRecord {
         + " \(layout.stateFloats) of state; choose another dimension"
     }
     if layout.tables.count > Environment.maximumTables {
-      return "a model has at most \(Environment.maximumTables) tables, not \(layout.tables.count)"
+      return "a model has at most \(Environment.maximumTables) tables, not \(layout.tables.count);"
+        + " leave out features, or let some share a table"
     }
     if layout.randomWeights.count != layout.tables.count
       || !layout.randomWeights.allSatisfy((0...layout.dimension).contains)
@@ -152,12 +153,15 @@ enum HeaderRecord {
     {
       return "the initial values of the rows are not those that a model can have"
     }
-    if Set(layout.tables.map(\.name)).count < layout.tables.count { return "two tables have the same name" }
+    if Set(layout.tables.map(\.name)).count < layout.tables.count {
+      return "two tables have the same name; rename one of them in the schema"
+    }
     let longest = 400
     for table in layout.tables {
       let size = table.name.utf8.count
       if size == 0 || size > longest || table.name.utf8.contains(0) {
-        return "the table name \"\(table.name)\" does not have 1 to \(longest) bytes without a zero byte"
+        return "the table name \"\(table.name)\" does not have 1 to \(longest) bytes without a zero byte;"
+          + " rename it in the schema"
       }
     }
     return nil

@@ -47,7 +47,10 @@ private func meaning(of code: Int32) -> (ChanterError.Kind, String) {
     return (.io, "too many processes read this model at once; end some of them and run again")
   case EACCES, EPERM, EROFS:
     return (.io, "permission denied; the directory and its files must be readable and writable")
-  case ENOENT: return (.io, "no such file or directory")
+  case ENOENT, ENOTDIR:
+    return (.io, "no such file or directory; give the directory that `chanter train --out` made")
+  case EMFILE, ENFILE:
+    return (.io, "too many open files; raise the limit (ulimit -n) or end other programs and run again")
   case ENOMEM: return (.io, "the system gave no memory or address space; raise the limit (ulimit -v)")
   case EAGAIN: return (.io, "another process holds its lock; wait for it and run again")
   case MDB_VERSION_MISMATCH:
@@ -60,7 +63,9 @@ private func meaning(of code: Int32) -> (ChanterError.Kind, String) {
     return (.io, "an earlier write failed; run the same command again, the last commit is intact")
   case MDB_MAP_RESIZED:
     return (.io, "the model outgrew the address space reserved for it; raise the limit (ulimit -v)")
-  default: return (code > 0 ? .io : .broken, text(code))
+  // An error of the system that is none of those above: whatever it was, nothing half-written counts.
+  case 1...: return (.io, "\(text(code)); run the same command again, the last commit is intact")
+  default: return (.broken, text(code))
   }
 }
 
