@@ -58,7 +58,7 @@ public struct BatchLayout: Equatable, Sendable {
     return buffer(tableCount + 1, 4) + buffer(maximumUniqueRows, 8) + buffer(maximumUniqueRows, 2)
       + buffer(maximumUniqueRows, 1) + buffer(featureCount + 1, 4) + buffer(maximumEntries, 4)
       + buffer(bagCount * (maximumSamples + 1), 4) + buffer(maximumSamples * denseCount, 4)
-      + 2 * buffer(maximumSamples, 4)
+      + 2 * buffer(maximumSamples, 4) + buffer(shape.hasTimes ? maximumSamples : 0, 8)
   }
 
   /// Whether a batch of this layout holds whatever one of `other` holds.
@@ -105,6 +105,8 @@ public final class Batch: @unchecked Sendable {
   public let labels: AlignedBuffer<Float>
   /// `[sampleCount]`, above 0; 1 where the dataset has no weights.
   public let weights: AlignedBuffer<Float>
+  /// `[sampleCount]`, in the units of the schema's time column; empty where the dataset has no times.
+  public let times: AlignedBuffer<Int64>
 
   public init(layout: BatchLayout) {
     self.layout = layout
@@ -118,6 +120,7 @@ public final class Batch: @unchecked Sendable {
     dense = AlignedBuffer(count: layout.maximumSamples * layout.denseCount)
     labels = AlignedBuffer(count: layout.maximumSamples)
     weights = AlignedBuffer(count: layout.maximumSamples)
+    times = AlignedBuffer(count: layout.shape.hasTimes ? layout.maximumSamples : 0)
   }
 
   /// Entries of all features.

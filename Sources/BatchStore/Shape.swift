@@ -41,17 +41,23 @@ public struct SampleShape: Equatable, Sendable {
   public let denseCount: Int
   /// Whether samples have weights; where they have none, each counts 1.
   public let hasWeights: Bool
+  /// Whether samples have times; nothing is learned from them.
+  public let hasTimes: Bool
   /// Features with several entries a sample.
   public let bagCount: Int
 
   /// - Parameter features: each names a table below `tableCount`.
-  public init(tableCount: Int, features: [FeatureLayout], denseCount: Int, hasWeights: Bool = false) {
+  public init(
+    tableCount: Int, features: [FeatureLayout], denseCount: Int, hasWeights: Bool = false,
+    hasTimes: Bool = false
+  ) {
     precondition(tableCount >= 0 && denseCount >= 0)
     precondition(features.allSatisfy { (0..<tableCount).contains($0.table) })
     self.tableCount = tableCount
     self.features = features.map { Feature(table: $0.table, isBag: $0.isBag) }
     self.denseCount = denseCount
     self.hasWeights = hasWeights
+    self.hasTimes = hasTimes
     bagCount = features.count { $0.isBag }
   }
 

@@ -92,6 +92,7 @@ public func preprocess(
     var content = DatasetContent(
       tables: numbering.tables, features: layout.features, denseCount: layout.denseCount)
     content.hasWeights = layout.hasWeights
+    content.hasTimes = layout.hasTimes
     content.schema = try statistics.schema.json()
     content.densePrecision = options.densePrecision
     let writer = try DatasetWriter(

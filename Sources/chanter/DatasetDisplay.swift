@@ -161,6 +161,7 @@ struct DatasetDisplay {
     let sample: Int
     let split: String
     let label: Int
+    let time: Int64?
     let dense: [Float]
     let values: [Value]
   }
@@ -174,17 +175,18 @@ struct DatasetDisplay {
       let raw = try values(of: entries.map(\.key))
       line.clear()
       let sample = Sample(
-        sample: number, split: stored.split.rawValue, label: Int(stored.label), dense: stored.dense,
+        sample: number, split: stored.split.rawValue, label: Int(stored.label), time: stored.time,
+        dense: stored.dense,
         values: entries.map { feature, key in
           Sample.Value(
             feature: feature, table: dataset.manifest.tables[key.table].name, row: key.row,
             value: valueText(row: key.row, raw[key]))
         })
       if format == .json { return try printJSON(sample) }
-      printTable([
-        ("sample", "\(grouped(number)) (\(sample.split))"), ("label", "\(sample.label)"),
-        ("dense", sample.dense.map { "\($0)" }.joined(separator: " ")),
-      ])
+      printTable(
+        [("sample", "\(grouped(number)) (\(sample.split))"), ("label", "\(sample.label)")]
+          + (sample.time.map { [("time", "\($0)")] } ?? [])
+          + [("dense", sample.dense.map { "\($0)" }.joined(separator: " "))])
       printLine("")
       printColumns(
         ["feature", "value", "row"],

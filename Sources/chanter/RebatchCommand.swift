@@ -15,11 +15,12 @@ struct Rebatch: ParsableCommand {
       With --renumber the rows get the numbers that preprocessing would give them in the new order, so that rows which are
       first used together lie together in a model again. The vocabulary is then another: a model that was trained before does
       not fit. Beside the output it takes twice the size of the vocabulary and 4 bytes a row of temporary disk.
-      An order by time is made while a log is preprocessed (`order: time` in its schema): no time is kept by sample.
+      With --by-time the samples of each split come in the order of the schema's time column, those of one time as they are.
 
       Examples:
         chanter rebatch clicks.dataset --out large.dataset --batch-size 8192
         chanter rebatch clicks.dataset --out mixed.dataset --batch-size 2048 --shuffle 7 --memory 512MiB
+        chanter rebatch clicks.dataset --out timed.dataset --batch-size 2048 --by-time
         chanter rebatch clicks.dataset --out fresh.dataset --batch-size 2048 --shuffle 7 --renumber
       """)
 
@@ -28,6 +29,8 @@ struct Rebatch: ParsableCommand {
   @Option(help: "Samples of a batch.") var batchSize: Int
   @Option(help: ArgumentHelp("Put the training samples in the random order of this seed.", valueName: "seed"))
   var shuffle: UInt64?
+  @Flag(help: "Put the samples of each split in the order of their times.")
+  var byTime = false
   @Flag(help: "Number the rows anew, for the new order; models trained on the old dataset do not fit.")
   var renumber = false
   @Option(help: "Threads (default: one for each core).") var threads: Int?
@@ -41,6 +44,9 @@ struct Rebatch: ParsableCommand {
   func validate() throws {
     try requireRange("--batch-size", batchSize, 1...Manifest.maximumBatchSize)
     try requireRange("--threads", threads, 1...256)
+    if byTime && shuffle != nil {
+      throw ValidationError("--shuffle and --by-time cannot both order the samples")
+    }
   }
 
   private struct Result: Encodable {
@@ -60,6 +66,7 @@ struct Rebatch: ParsableCommand {
     var options = RebatchOptions(dataset: dataset, output: out, batchSize: batchSize)
     options.shuffleSeed = shuffle
     options.renumbers = renumber
+    options.ordersByTime = byTime
     options.memory = memory?.bytes
     if let threads { options.threads = threads }
     let line = ProgressLine()

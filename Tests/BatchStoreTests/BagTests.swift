@@ -12,6 +12,7 @@ import Testing
     var dense: [Float]
     var label: Float
     var weight: Float
+    var time: Int64
   }
 
   static let tables = [
@@ -22,7 +23,8 @@ import Testing
     FeatureLayout(name: "one of b", table: 1), FeatureLayout(name: "other of a", table: 0),
     FeatureLayout(name: "bag of c", table: 2, isBag: true),
   ]
-  static let shape = SampleShape(tableCount: 3, features: features, denseCount: 2, hasWeights: true)
+  static let shape = SampleShape(
+    tableCount: 3, features: features, denseCount: 2, hasWeights: true, hasTimes: true)
 
   static func samples(_ count: Int, seed: UInt64) -> [Sample] {
     let random = CounterRandom(seed: seed, stream: 12)
@@ -40,7 +42,9 @@ import Testing
           return (0..<length).map { _ in UInt32(draw(UInt64(tables[feature.table].rows))) }
         },
         dense: (0..<2).map { _ in Float(own.normal(1000 + draw(1000))) }, label: Float(draw(2)),
-        weight: Float(1 + draw(1000)) / 64)
+        weight: Float(1 + draw(1000)) / 64,
+        // Within a second, or any 64 bits.
+        time: number < 64 ? Int64(draw(1_000_000)) : Int64(bitPattern: own.bits(5000)))
     }
   }
 
@@ -59,6 +63,7 @@ import Testing
       for column in 0..<2 { batch.dense[position * 2 + column] = sample.dense[column] }
       batch.labels[position] = sample.label
       batch.weights[position] = sample.weight
+      batch.times[position] = sample.time
     }
   }
 
@@ -90,7 +95,7 @@ import Testing
         result.append(
           Sample(
             rows: rows, dense: (0..<2).map { batch.dense[sample * 2 + $0] }, label: batch.labels[sample],
-            weight: batch.weights[sample]))
+            weight: batch.weights[sample], time: batch.times[sample]))
       }
     }
     return result
@@ -108,6 +113,7 @@ import Testing
       var content = DatasetContent(tables: Self.tables, features: Self.features, denseCount: 2)
       content.densePrecision = precision
       content.hasWeights = true
+      content.hasTimes = true
       let writer = try DatasetWriter(to: output, content: content, batchSize: batchSize, segmentBytes: 5000)
       for (split, samples) in parts {
         // Through a spool whose chunks are no multiple of the batches.
@@ -153,6 +159,7 @@ import Testing
       var content = DatasetContent(tables: Self.tables, features: Self.features, denseCount: 2)
       content.densePrecision = .fp16
       content.hasWeights = true
+      content.hasTimes = true
       let writer = try DatasetWriter(
         to: try PendingOutput(directory.appendingPathComponent("data").path), content: content, batchSize: 4)
       let batch = SampleBatch(shape: Self.shape, capacity: 4)

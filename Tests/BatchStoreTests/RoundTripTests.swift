@@ -113,14 +113,14 @@ import Testing
     let shape = SampleShape(
       tableCount: 26,
       features: (0..<30).map { FeatureLayout(name: "\($0)", table: $0 % 26, isBag: $0 % 7 == 0) },
-      denseCount: 13)
+      denseCount: 13, hasTimes: true)
     let layout = BatchLayout(
       shape: shape, maximumSamples: 512, maximumUniqueRows: 4000, maximumEntries: 20_000)
     let batch = Batch(layout: layout)
     let bytes = [
       batch.tableOffsets.byteCount, batch.keys.byteCount, batch.nextUse.byteCount, batch.firstTouch.byteCount,
       batch.entryOffsets.byteCount, batch.inverse.byteCount, batch.bagOffsets.byteCount,
-      batch.dense.byteCount, batch.labels.byteCount, batch.weights.byteCount,
+      batch.dense.byteCount, batch.labels.byteCount, batch.weights.byteCount, batch.times.byteCount,
     ]
     #expect(layout.bytes == bytes.reduce(0, +))
   }

@@ -47,7 +47,7 @@ import Testing
     ["rebatch", "data", "--out", "x", "--batch-size", "0"],
     ["rebatch", "data", "--out", "x", "--batch-size", "65537"],
     ["rebatch", "data", "--out", "x", "--batch-size", "64", "--shuffle", "-1"],
-    ["rebatch", "data", "--out", "x", "--batch-size", "64", "--by-time"],
+    ["rebatch", "data", "--out", "x", "--batch-size", "64", "--by-time", "--shuffle", "1"],
     ["rebatch", "data", "--out", "x", "--batch-size", "64", "--threads", "0"],
     ["rebatch", "data", "--out", "x", "--batch-size", "64", "--memory", "little"],
   ])

@@ -127,6 +127,10 @@ import Testing
         $0.segmentBytes = DatasetWriter.defaultSegmentBytes
       }
       #expect(try work.files("again") == work.files("seven"))
+      let untimed = #expect(throws: ChanterError.self) {
+        try work.rebatch("ten", as: "timed", batchSize: 7) { $0.ordersByTime = true }
+      }
+      #expect(untimed?.kind == .badInput && untimed?.message.contains("type: time") == true)
       let error = #expect(throws: ChanterError.self) {
         try work.rebatch("ten", as: "numbered", batchSize: 7) { $0.renumbers = true }
       }
@@ -187,6 +191,62 @@ import Testing
       // In the same order nothing changes.
       try work.rebatch("made", as: "same", batchSize: 40) { $0.renumbers = true }
       #expect(try work.files("same") == expected)
+    }
+  }
+
+  /// Against preprocessing with the order by time, where time decides the parts as well. Many samples have the same time, and few
+  /// of them fit in memory at once.
+  @Test func anOrderByTimeIsThatOfPreprocessing() throws {
+    try withTemporaryDirectory { directory in
+      let random = CounterRandom(seed: 6, stream: 78)
+      let lines = (0..<900).map { line -> String in
+        let own = CounterRandom(random, UInt64(line))
+        // Half of all at five times; the others far apart, some before 1970.
+        let time = own.below(2, 0) == 0 ? Int64(own.below(5, 1)) : Int64(own.below(1 << 40, 1)) - 1 << 38
+        return "\(own.below(2, 2)),\(time),v\(own.below(40, 3))"
+      }
+      let log = try directory.file("log", (["y,t,c"] + lines).joined(separator: "\n") + "\n")
+      func options(_ order: String) throws -> PreprocessOptions {
+        var options = PreprocessOptions(inputs: [log], output: "")
+        options.schema = try SchemaReader.parse(
+          """
+          order: \(order)
+          split: { valid_from: 200000000000, test_from: 500000000000 }
+          columns:
+            - { name: y, type: label }
+            - { name: t, type: time }
+            - { name: c, type: categorical }
+          """, path: "schema")
+        options.holdout = 0
+        return options
+      }
+      let filed = Workplace(directory: directory, options: try options("file"))
+      try filed.preprocess("data", batchSize: 64)
+      try Workplace(directory: directory, options: options("time")).preprocess("made", batchSize: 50)
+      let made = try Dataset(opening: filed.path("made"))
+      #expect(made.manifest.hasTimes && Split.allCases.allSatisfy { made.manifest.split($0).samples > 50 })
+      for bytes in [nil, 0, 20_000] {
+        let name = "sorted-\(bytes ?? -1)"
+        let sorted = try filed.rebatch("data", as: name, batchSize: 50) {
+          $0.ordersByTime = true
+          $0.renumbers = true
+          $0.shuffleBytes = bytes
+          $0.segmentBytes = DatasetWriter.defaultSegmentBytes
+        }
+        #expect(sorted.manifest.batchingIdentity == made.manifest.batchingIdentity)
+        // All but the schema, which says what order it asks for.
+        var (files, expected) = (try filed.files(name), try filed.files("made"))
+        files["manifest.json"] = nil
+        expected["manifest.json"] = nil
+        #expect(files == expected)
+      }
+      let both = #expect(throws: ChanterError.self) {
+        try filed.rebatch("data", as: "both", batchSize: 50) {
+          $0.ordersByTime = true
+          $0.shuffleSeed = 1
+        }
+      }
+      #expect(both?.message.contains("not both") == true)
     }
   }
 

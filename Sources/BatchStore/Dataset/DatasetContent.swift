@@ -9,6 +9,8 @@ public struct DatasetContent: Sendable {
   public var densePrecision = DensePrecision.fp32
   /// Whether samples have weights.
   public var hasWeights = false
+  /// Whether samples have times.
+  public var hasTimes = false
   /// How raw input becomes samples, as its reader wrote it; kept so that more of it can be read later.
   public var schema: String?
 
@@ -27,7 +29,8 @@ public struct DatasetContent: Sendable {
 
   var shape: SampleShape {
     SampleShape(
-      tableCount: tables.count, features: features, denseCount: denseCount, hasWeights: hasWeights)
+      tableCount: tables.count, features: features, denseCount: denseCount, hasWeights: hasWeights,
+      hasTimes: hasTimes)
   }
 
   func validate() throws {
@@ -54,7 +57,8 @@ public struct DatasetContent: Sendable {
     }
     try require(old.batchSize == batchSize, "batches of \(old.batchSize), not \(batchSize)")
     try require(
-      old.features == features && old.denseCount == denseCount && old.hasWeights == hasWeights,
+      old.features == features && old.denseCount == denseCount && old.hasWeights == hasWeights
+        && old.hasTimes == hasTimes,
       "other columns")
     try require(old.densePrecision == densePrecision, "dense columns in \(old.densePrecision.rawValue)")
     try require(

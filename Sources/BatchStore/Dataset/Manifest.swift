@@ -26,6 +26,8 @@ public struct Manifest: Codable, Equatable, Sendable {
   public internal(set) var denseCount: Int
   public internal(set) var densePrecision: DensePrecision
   public internal(set) var hasWeights: Bool
+  /// Whether samples have times, in the units of the schema's time column.
+  public internal(set) var hasTimes: Bool
   /// How raw input becomes samples, as its reader wrote it; nil for a dataset that was written from row numbers.
   public internal(set) var schema: String?
   /// Samples of every batch but the last of each part of a split.
@@ -55,6 +57,7 @@ public struct Manifest: Codable, Equatable, Sendable {
     denseCount = content.denseCount
     densePrecision = content.densePrecision
     hasWeights = content.hasWeights
+    hasTimes = content.hasTimes
     schema = content.schema
     self.batchSize = batchSize
     self.vocabularyIdentity = vocabularyIdentity
@@ -89,7 +92,8 @@ public struct Manifest: Codable, Equatable, Sendable {
   /// What every sample consists of.
   public var shape: SampleShape {
     SampleShape(
-      tableCount: tables.count, features: features, denseCount: denseCount, hasWeights: hasWeights)
+      tableCount: tables.count, features: features, denseCount: denseCount, hasWeights: hasWeights,
+      hasTimes: hasTimes)
   }
 
   /// What the dataset was begun with.
@@ -97,6 +101,7 @@ public struct Manifest: Codable, Equatable, Sendable {
     var content = DatasetContent(tables: tables, features: features, denseCount: denseCount)
     content.densePrecision = densePrecision
     content.hasWeights = hasWeights
+    content.hasTimes = hasTimes
     content.schema = schema
     return content
   }

@@ -7,7 +7,7 @@ package struct BatchDecoder {
   private let rows: [UInt32]
   private let shape: SampleShape
   private let precision: DensePrecision
-  /// Rows of one table, lengths of one bag, or next uses.
+  /// Rows of one table, lengths of one bag, halves of times, or next uses.
   private let scratch: AlignedBuffer<UInt32>
   private let columns: DenseColumnDecoder
 
@@ -20,7 +20,7 @@ package struct BatchDecoder {
   }
 
   private static func scratchCount(_ layout: BatchLayout) -> Int {
-    max(layout.maximumUniqueRows, layout.bagCount > 0 ? layout.maximumSamples : 0)
+    max(layout.maximumUniqueRows, layout.bagCount > 0 || layout.shape.hasTimes ? layout.maximumSamples : 0)
   }
 
   static func bytes(of layout: BatchLayout) -> Int {
@@ -59,10 +59,11 @@ package struct BatchDecoder {
         .corrupt, "dense columns are stored with codec \(codec[0]), the manifest says \(precision.rawValue)",
         path: path, offset: offset)
     }
-    guard codec[1] == (shape.hasWeights ? FrameShape.hasWeights : 0), codec[2] == 0, codec[3] == 0 else {
+    guard codec[1] == FrameShape.flags(shape), codec[2] == 0, codec[3] == 0 else {
       throw cursor.corrupt("the flags of the batch do not fit its dataset")
     }
     try decodeLabels(&cursor, sampleCount, batch)
+    if shape.hasTimes { try decodeTimes(&cursor, sampleCount, batch) }
     for column in 0..<shape.denseCount {
       try columns.read(
         &cursor, column: column, columns: shape.denseCount, samples: sampleCount, precision,
@@ -115,6 +116,19 @@ package struct BatchDecoder {
     try columns.read(&cursor, column: 0, columns: 1, samples: samples, .fp32, into: weights)
     for sample in 0..<samples where !(weights[sample] > 0 && weights[sample] < .infinity) {
       throw cursor.corrupt("the weight of sample \(sample) is \(weights[sample])")
+    }
+  }
+
+  private func decodeTimes(_ cursor: inout ByteCursor, _ samples: Int, _ batch: Batch) throws {
+    let least = try cursor.integer(Int64.self)
+    let times = batch.times.base
+    let half = scratch.base
+    try PackedNumbers.read(&cursor, count: samples, into: half)
+    for sample in 0..<samples { times[sample] = Int64(half[sample]) }
+    try PackedNumbers.read(&cursor, count: samples, into: half)
+    for sample in 0..<samples {
+      // Any 64 bits are a time.
+      times[sample] = least &+ (times[sample] | Int64(bitPattern: UInt64(half[sample]) << 32))
     }
   }
 

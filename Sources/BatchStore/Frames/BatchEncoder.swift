@@ -27,6 +27,7 @@ struct BatchEncoder {
     if shape.hasWeights {
       columns.append(batch.weights.base, column: 0, columns: 1, samples: samples, .fp32, to: target)
     }
+    if shape.hasTimes { appendTimes(batch, to: target) }
     for column in 0..<shape.denseCount {
       columns.append(
         batch.dense.base, column: column, columns: shape.denseCount, samples: samples, precision, to: target)
@@ -42,6 +43,23 @@ struct BatchEncoder {
       PackedNumbers.append(
         batch.inverse.base + entries.lowerBound, count: entries.count,
         minus: batch.tableOffsets.base[feature.table], to: target)
+    }
+  }
+
+  /// Appends the least time and how much later each is, in two halves.
+  private func appendTimes(_ batch: Batch, to target: GrowableBuffer<UInt8>) {
+    let samples = batch.sampleCount
+    let times = batch.times.base
+    var least = Int64.max
+    for sample in 0..<samples { least = min(least, times[sample]) }
+    target.append(integer: least)
+    for shift in [0, 32] as [UInt64] {
+      numbers.removeAll()
+      let half = numbers.extend(by: samples)
+      for sample in 0..<samples {
+        half[sample] = UInt32(truncatingIfNeeded: UInt64(bitPattern: times[sample] &- least) >> shift)
+      }
+      PackedNumbers.append(half, count: samples, to: target)
     }
   }
 
@@ -79,7 +97,7 @@ struct BatchEncoder {
       target.append(integer: entries[number + 1] - entries[number])
     }
     target.append(precision.code)
-    target.append(shape.hasWeights ? FrameShape.hasWeights : 0)
+    target.append(FrameShape.flags(shape))
     target.append(integer: UInt16(0))
   }
 

@@ -8,6 +8,12 @@ enum FrameShape {
   static let codecBytes = 4
   /// A flag: samples have weights.
   static let hasWeights: UInt8 = 1
+  /// A flag: samples have times.
+  static let hasTimes: UInt8 = 2
+
+  static func flags(_ shape: SampleShape) -> UInt8 {
+    (shape.hasWeights ? hasWeights : 0) | (shape.hasTimes ? hasTimes : 0)
+  }
 
   /// Byte planes that hold `value` and everything below: 0 for 0.
   static func planes(for value: UInt32) -> Int { (32 - value.leadingZeroBitCount + 7) / 8 }
@@ -23,7 +29,8 @@ enum FrameShape {
   static func maximumRawBytes(_ shape: SampleShape, samples: Int, unique: Int, entries: Int) -> Int {
     let columns = shape.denseCount + (shape.hasWeights ? 1 : 0)
     let lists = shape.tableCount + shape.featureCount + shape.bagCount
-    return headerBytes(shape) + bitBytes(samples) + columns * (4 + 4 * samples)
+    let times = shape.hasTimes ? 8 + 2 * (PackedNumbers.headBytes + 4 * samples) : 0
+    return headerBytes(shape) + bitBytes(samples) + times + columns * (4 + 4 * samples)
       + lists * PackedNumbers.headBytes + 4 * (unique + entries + shape.bagCount * samples)
       + PackedNumbers.headBytes + 2 * unique + bitBytes(unique)
   }

@@ -61,6 +61,7 @@ public final class BatchBuilder {
     batch.dense.base.update(from: samples.dense.base, count: count * samples.denseCount)
     batch.labels.base.update(from: samples.labels.base, count: count)
     batch.weights.base.update(from: samples.weights.base, count: count)
+    if samples.shape.hasTimes { batch.times.base.update(from: samples.times.base, count: count) }
     batch.nextUse.base.update(repeating: 0, count: unique)
     batch.firstTouch.base.update(repeating: 0, count: unique)
     batch.index = index

@@ -19,6 +19,8 @@ public final class SampleBatch {
   public let labels: AlignedBuffer<Float>
   /// `[sampleCount]`, above 0; starts as 1.
   public let weights: AlignedBuffer<Float>
+  /// `[sampleCount]`; empty without times.
+  public let times: AlignedBuffer<Int64>
 
   public init(shape: SampleShape, capacity: Int) {
     self.shape = shape
@@ -29,6 +31,7 @@ public final class SampleBatch {
     labels = AlignedBuffer(count: capacity)
     weights = AlignedBuffer(count: capacity)
     weights.base.update(repeating: 1, count: capacity)
+    times = AlignedBuffer(count: shape.hasTimes ? capacity : 0)
   }
 
   /// One single-valued feature a table.
@@ -46,7 +49,7 @@ public final class SampleBatch {
 
   /// Bytes of one, without the entries of its bags, which take up to 12 each while they grow.
   public static func bytes(shape: SampleShape, capacity: Int) -> Int {
-    4 * capacity * (shape.featureCount + shape.bagCount + shape.denseCount + 2)
+    4 * capacity * (shape.featureCount + shape.bagCount + shape.denseCount + (shape.hasTimes ? 4 : 2))
   }
 
   /// Appends the samples `range` of another batch of the same shape; there must be room.
@@ -62,6 +65,9 @@ public final class SampleBatch {
       from: other.dense.base + range.lowerBound * denseCount, count: range.count * denseCount)
     (labels.base + sampleCount).update(from: other.labels.base + range.lowerBound, count: range.count)
     (weights.base + sampleCount).update(from: other.weights.base + range.lowerBound, count: range.count)
+    if shape.hasTimes {
+      (times.base + sampleCount).update(from: other.times.base + range.lowerBound, count: range.count)
+    }
     sampleCount += range.count
   }
 
@@ -86,6 +92,7 @@ public final class SampleBatch {
     gather(other.dense.base, dense.base + sampleCount * denseCount, width: denseCount)
     gather(other.labels.base, labels.base + sampleCount)
     gather(other.weights.base, weights.base + sampleCount)
+    if shape.hasTimes { gather(other.times.base, times.base + sampleCount) }
     sampleCount += positions.count
   }
 
@@ -111,6 +118,9 @@ public final class SampleBatch {
       from: batch.dense.base + range.lowerBound * denseCount, count: range.count * denseCount)
     (labels.base + sampleCount).update(from: batch.labels.base + range.lowerBound, count: range.count)
     (weights.base + sampleCount).update(from: batch.weights.base + range.lowerBound, count: range.count)
+    if shape.hasTimes {
+      (times.base + sampleCount).update(from: batch.times.base + range.lowerBound, count: range.count)
+    }
     sampleCount += range.count
   }
 }

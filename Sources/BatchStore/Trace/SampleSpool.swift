@@ -161,7 +161,7 @@ public final class SampleSpool {
     return offset
   }
 
-  /// Labels as bytes, weights if there are any, four planes of each dense column, then by feature: of a bag the planes of
+  /// Labels as bytes, weights and times if there are any, four planes of each dense column, then by feature: of a bag the planes of
   /// its lengths, and the planes of its rows.
   private static func encode(_ samples: SampleBatch, into raw: GrowableBuffer<UInt8>) {
     let count = samples.sampleCount
@@ -170,6 +170,9 @@ public final class SampleSpool {
     for sample in 0..<count { bytes[sample] = labels[sample] == 0 ? 0 : 1 }
     if samples.shape.hasWeights {
       BytePlanes.append(samples.weights.base, rows: count, columns: 1, to: raw)
+    }
+    if samples.shape.hasTimes {
+      raw.append(bytes: UnsafeRawBufferPointer(start: samples.times.base, count: 8 * count))
     }
     BytePlanes.append(samples.dense.base, rows: count, columns: samples.denseCount, to: raw)
     var bags = samples.bags.makeIterator()
@@ -248,6 +251,10 @@ public final class SampleSpoolReader {
     for sample in 0..<count { target.labels.base[sample] = Float(labels[sample]) }
     if target.shape.hasWeights {
       BytePlanes.read(try cursor.take(4 * count), rows: count, columns: 1, into: target.weights.base)
+    }
+    if target.shape.hasTimes {
+      UnsafeMutableRawPointer(target.times.base).copyMemory(
+        from: try cursor.take(8 * count), byteCount: 8 * count)
     }
     BytePlanes.read(
       try cursor.take(4 * count * target.denseCount), rows: count, columns: target.denseCount,

@@ -5,7 +5,7 @@ import Primitives
 ///
 /// Row numbers stay what they are, and with them the identity of the vocabulary: a model trained on the one dataset can
 /// be scored on the other; unless `options.renumbers` asks for those that preprocessing would give in the new order. The batching is new, so that an unfinished training cannot go on there. Next uses and first
-/// touches are those of the new batches. Splits stay apart, and only the training split is shuffled.
+/// touches are those of the new batches. Splits stay apart; a shuffle is of the training split alone, an order by time of each.
 ///
 /// Memory stays below `options.memory`. On any error nothing named `options.output` exists, and what was begun is removed.
 /// - Parameters:
@@ -30,14 +30,24 @@ public func rebatch(
       "it was written from row numbers and has no values that could be numbered anew; leave out --renumber",
       path: options.dataset)
   }
-  var order: SampleSpool?
-  if let seed = options.shuffleSeed, manifest.train.samples > 1 {
-    order = try shuffle(dataset, seed: seed, options, memory, in: output.directory, pool, progress)
+  if options.ordersByTime, !manifest.hasTimes {
+    throw ChanterError(
+      .badInput,
+      "its samples have no times; preprocess the log with a schema that has a column of `type: time`, or leave out --by-time",
+      path: options.dataset)
+  }
+  var order: [Split: SampleSpool] = [:]
+  func sort(_ split: Split) throws {
+    guard options.ordersByTime || split == .train && options.shuffleSeed != nil,
+      manifest.split(split).samples > 1
+    else { return }
+    order[split] = try sorted(dataset, split, options, memory, in: output.directory, pool, progress)
   }
   func source(_ split: Split) throws -> any SampleSource {
-    if split == .train, let order { return try SampleSpoolReader(order) }
+    if let spool = order[split] { return try SampleSpoolReader(spool) }
     return try DatasetSamples(dataset, split)
   }
+  try sort(.train)
   var renumbering: Renumbering?
   if options.renumbers {
     renumbering = try Renumbering(
@@ -50,6 +60,7 @@ public func rebatch(
     rowsPerPartition: memory.rowsPerPartition, bagEntries: memory.bagEntries, pool: pool)
   var done = 0
   for split in Split.allCases {
+    if split != .train { try sort(split) }
     let sources = try (0..<pool.threadCount).map { _ in try source(split) }
     let samples = manifest.split(split).samples
     let size = options.batchSize
@@ -63,8 +74,8 @@ public func rebatch(
       try progress(RebatchProgress(phase: .encoding, done: done + end, total: manifest.samples))
     }
     done += samples
-    // The shuffled samples are not needed any more, nor is their place on the disk.
-    if split == .train { order = nil }
+    // The sorted samples are not needed any more, nor is their place on the disk.
+    order[split] = nil
   }
   let made = try writer.finish(vocabularyIdentity: identity) {
     try progress(RebatchProgress(phase: .nextUses, done: $0, total: $1))
@@ -76,18 +87,22 @@ public func rebatch(
     bytes: Split.allCases.flatMap { made.split($0).segments }.reduce(vocabularyBytes) { $0 + $1.bytes })
 }
 
-private func shuffle(
-  _ dataset: Dataset, seed: UInt64, _ options: RebatchOptions, _ memory: RebatchMemory,
+private func sorted(
+  _ dataset: Dataset, _ split: Split, _ options: RebatchOptions, _ memory: RebatchMemory,
   in directory: String, _ pool: WorkerPool, _ progress: @escaping (RebatchProgress) throws -> Void
 ) throws -> SampleSpool {
-  let train = dataset.manifest.train
+  let part = dataset.manifest.split(split)
   let shape = dataset.manifest.shape
-  let shuffle = try Shuffle(
-    seed: seed, samples: train.samples, shape: shape, chunkSamples: options.batchSize, directory: directory,
+  let source = try DatasetSamples(dataset, split)
+  let order =
+    try options.shuffleSeed.map(SampleOrder.shuffled)
+    ?? .byTime(source, samples: part.samples, shape: shape, chunkSamples: options.batchSize)
+  let sorter = try SampleSorter(
+    order, samples: part.samples, shape: shape, chunkSamples: options.batchSize, directory: directory,
     memory: memory.shuffleBytes, pool: pool, progress: progress)
   // No batch has more entries than the richest.
-  let entries = shape.bagCount == 0 ? 0 : train.maximumEntries * train.batches
-  return try shuffle.run(DatasetSamples(dataset, .train), entries: entries)
+  let entries = shape.bagCount == 0 ? 0 : part.maximumEntries * part.batches
+  return try sorter.run(source, entries: entries)
 }
 
 /// Writes the same vocabulary to `output`, value by value, which checks every byte of it.

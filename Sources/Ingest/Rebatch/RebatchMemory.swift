@@ -48,7 +48,7 @@ struct RebatchMemory {
       let free = memory - PreprocessMemory.programBytes
       let shuffling =
         reader
-        + Shuffle.leastBytes(
+        + SampleSorter.leastBytes(
           shape, chunkSamples: options.batchSize, entries: bagEntries, threads: threads)
       let encoding =
         DatasetWriter.bytes(
@@ -56,7 +56,7 @@ struct RebatchMemory {
         + threads * max(reader, 4 * chunk) + Self.batchBytes * batches
       let renumbering = max(reader, 2 * chunk) + Renumbering.leastBytes(chunk: chunk)
       return (
-        free - (options.shuffleSeed == nil ? 0 : shuffling), free - (options.renumbers ? renumbering : 0),
+        free - (options.reorders ? shuffling : 0), free - (options.renumbers ? renumbering : 0),
         free - encoding
       )
     }

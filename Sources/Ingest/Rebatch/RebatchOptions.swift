@@ -12,6 +12,8 @@ public struct RebatchOptions: Sendable {
   public var batchSize: Int
   /// Puts the samples of the training split in the random order of this seed; nil keeps their order.
   public var shuffleSeed: UInt64?
+  /// Puts the samples of each split in the order of their times, those of one time as they are.
+  public var ordersByTime = false
   /// Numbers the rows anew, as preprocessing would with the samples in the new order; no model knows the new numbers.
   public var renumbers = false
   /// Most memory of the process in bytes; nil for none, and a gigabyte for samples that are shuffled. The result does not depend on it.
@@ -31,7 +33,12 @@ public struct RebatchOptions: Sendable {
     self.batchSize = batchSize
   }
 
+  var reorders: Bool { shuffleSeed != nil || ordersByTime }
+
   func validate() throws {
+    guard shuffleSeed == nil || !ordersByTime else {
+      throw ChanterError(.badInput, "samples are shuffled or put in the order of time, not both")
+    }
     guard (1...Manifest.maximumBatchSize).contains(batchSize) else {
       throw ChanterError(
         .badInput, "the batch size is \(batchSize); it must be 1 to \(Manifest.maximumBatchSize)")
@@ -47,7 +54,7 @@ public struct RebatchProgress: Sendable {
   public enum Phase: String, Sendable {
     /// Only what does not fit in memory.
     case cutting = "cutting samples into parts"
-    case shuffling
+    case shuffling = "putting samples in order"
     case vocabulary = "copying the vocabulary"
     case counting = "counting uses"
     case renumbering = "numbering rows"

@@ -142,7 +142,9 @@ struct LineParsing {
         return problem(operation, .weight, start, length, "a number above 0")
       }
       block.samples.weights.base[sample] = value
-    case .time: return parseTime(operation, start, length)
+    case .time:
+      if let problem = parseTime(operation, start, length) { return problem }
+      block.samples.times.base[sample] = time
     case .split: return parsePart(operation, start, length)
     }
     return nil

@@ -53,7 +53,7 @@ extension Schema {
     }
     return InputLayout(
       tableNames: tables, features: features, denseNames: columns.filter(\.isDense).map(\.name),
-      hasWeights: columns.contains { $0.kind == .weight },
+      hasWeights: columns.contains { $0.kind == .weight }, hasTimes: timeColumn != nil,
       // A line is as many bytes as it has fields or more, and never empty. When predicting the label may be left out, and
       // with a header whatever is not learned from.
       leastLineBytes: max(2, hasHeader ? columns.count(where: \.isLearnedFrom) : columns.count - 1),

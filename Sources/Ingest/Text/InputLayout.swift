@@ -8,6 +8,7 @@ struct InputLayout: Equatable, Sendable {
   /// Names of the dense columns.
   let denseNames: [String]
   let hasWeights: Bool
+  let hasTimes: Bool
   /// Bytes of the shortest line that can be a sample, its line feed included: a block has so many samples at most.
   let leastLineBytes: Int
   /// Most entries of a sample in all its bags; nil if there is no such bound.
@@ -22,16 +23,19 @@ struct InputLayout: Equatable, Sendable {
 
   init(
     tableNames: [String], features: [FeatureLayout], denseNames: [String], hasWeights: Bool = false,
+    hasTimes: Bool = false,
     leastLineBytes: Int, maximumBagLength: Int? = 0
   ) {
     self.tableNames = tableNames
     self.features = features
     self.denseNames = denseNames
     self.hasWeights = hasWeights
+    self.hasTimes = hasTimes
     self.leastLineBytes = leastLineBytes
     self.maximumBagLength = maximumBagLength
     shape = SampleShape(
-      tableCount: tableNames.count, features: features, denseCount: denseNames.count, hasWeights: hasWeights)
+      tableCount: tableNames.count, features: features, denseCount: denseNames.count, hasWeights: hasWeights,
+      hasTimes: hasTimes)
     featuresByTable = tableNames.indices.map { table in
       features.indices.filter { features[$0].table == table }
     }

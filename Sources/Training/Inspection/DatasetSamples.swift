@@ -7,6 +7,8 @@ public struct StoredSample: Sendable {
   public let number: Int
   public let split: Split
   public let label: Float
+  /// In the units of the schema's time column; nil if the dataset has none.
+  public let time: Int64?
   /// As the model sees them.
   public let dense: [Float]
   /// The rows of each feature: one, or those of its bag.
@@ -52,6 +54,7 @@ extension DatasetInspection {
         try body(
           StoredSample(
             number: first + position, split: split, label: batch.labels[sample],
+            time: batch.layout.shape.hasTimes ? batch.times[sample] : nil,
             dense: Array(batch.dense.prefix()[sample * denseCount..<(sample + 1) * denseCount]),
             rows: batch.rows(of: sample)))
       }

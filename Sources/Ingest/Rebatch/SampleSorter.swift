@@ -1,22 +1,19 @@
 import BatchStore
 import Primitives
 
-/// Puts samples in random order with a bounded memory.
+/// Puts samples in the order of keys with a bounded memory, those of one key as they came.
 ///
-/// Each sample has a random key of its own, a function of the seed and its number; the new order is by key, then by number. What
-/// does not fit in memory is cut by the leading bits of the keys into parts on the disk, and these again as often as it takes.
-/// So the order depends on nothing but the seed and the number of samples.
-final class Shuffle {
+/// What does not fit in memory is cut by the leading bits of the keys into parts on the disk, and these again as often as it
+/// takes. So the order depends on nothing but the keys.
+final class SampleSorter {
   /// Samples that are waiting to be written to one part.
   private static let chunkSamples = 256
   /// Samples that are read at once where they are cut.
   private static let blockSamples = 4096
   /// Most parts that samples are cut into at once: each has a file that is open.
   private static let mostParts = 128
-  /// Beyond so many leading bits all keys of a part are taken to be equal.
-  private static let mostBits = 56
 
-  private let random: CounterRandom
+  private let order: SampleOrder
   private let directory: String
   private let memory: Int
   private let pool: WorkerPool
@@ -32,10 +29,10 @@ final class Shuffle {
   ///   - chunkSamples: of the result.
   ///   - memory: for all samples that are in memory at a time, but `leastBytes`.
   init(
-    seed: UInt64, samples: Int, shape: SampleShape, chunkSamples: Int, directory: String, memory: Int,
+    _ order: SampleOrder, samples: Int, shape: SampleShape, chunkSamples: Int, directory: String, memory: Int,
     pool: WorkerPool, progress: @escaping (RebatchProgress) throws -> Void
   ) throws {
-    random = CounterRandom(seed: seed, stream: 12)
+    self.order = order
     self.directory = directory
     self.memory = memory
     self.pool = pool
@@ -57,8 +54,10 @@ final class Shuffle {
 
   /// The samples of `source` in their new order.
   func run(_ source: some SampleSource, entries: Int) throws -> SampleSpool {
-    try place(source, samples: total, entries: entries, bits: 0) { first, count, keys in
-      for sample in 0..<count { keys[sample] = self.random.bits(UInt64(first + sample)) }
+    try place(source, samples: total, entries: entries, bits: 0) { first, samples, keys in
+      for sample in 0..<samples.sampleCount {
+        keys[sample] = self.order.key(of: sample, in: samples, first: first)
+      }
     }
     try flush(chunks.prefix { $0.sampleCount > 0 })
     return shuffled
@@ -72,20 +71,21 @@ final class Shuffle {
   /// Appends samples to the result in the order of their keys.
   /// - Parameters:
   ///   - bits: how many leading bits of the keys are equal.
-  ///   - keys: gives the keys of the samples from the first one named on, in the order of the source.
+  ///   - keys: gives the keys of samples that were read from the source, of which the first has the number that is named.
   private func place(
     _ source: some SampleSource, samples: Int, entries: Int, bits: Int,
-    keys: (_ first: Int, _ count: Int, _ target: UnsafeMutablePointer<UInt64>) throws -> Void
+    keys: (_ first: Int, _ samples: SampleBatch, _ target: UnsafeMutablePointer<UInt64>) throws -> Void
   ) throws {
     let needed = bytes(samples: samples, entries: entries)
-    if needed <= memory / 2 || samples <= 1 || bits >= Self.mostBits {
-      return try sort(source, samples: samples, keys: keys)
-    }
+    if bits >= 64 { return try copy(source, samples: samples) }
+    if needed <= memory / 2 || samples <= 1 { return try sort(source, samples: samples, keys: keys) }
     let part = bytes(samples: Self.chunkSamples, entries: 0) + 3 * StreamWriter.bytes
     let most = min(Self.mostParts, max(2, memory / 2 / part))
     // A part of average size takes half of what may be loaded at once.
     var digitBits = 1
-    while 1 << (digitBits + 1) <= most, needed >> digitBits > memory / 4 { digitBits += 1 }
+    while bits + digitBits < 64, 1 << (digitBits + 1) <= most, needed >> digitBits > memory / 4 {
+      digitBits += 1
+    }
     var parts = try cut(source, samples: samples, bits: bits, digitBits: digitBits, keys: keys)
     for number in parts.indices {
       guard let part = parts[number] else { continue }
@@ -93,8 +93,8 @@ final class Shuffle {
       try place(
         SampleSpoolReader(part.spool), samples: part.spool.sampleCount, entries: part.entries,
         bits: bits + digitBits
-      ) { _, count, target in
-        for sample in 0..<count {
+      ) { _, samples, target in
+        for sample in 0..<samples.sampleCount {
           let low = try stream.nextInteger()
           let high = try stream.nextInteger()
           target[sample] = UInt64(high) << 32 | UInt64(low)
@@ -112,7 +112,7 @@ final class Shuffle {
     var entries = 0
 
     init(_ directory: String, _ shape: SampleShape, keys file: StreamFile) throws {
-      spool = try SampleSpool(temporaryIn: directory, shape: shape, chunkSamples: Shuffle.chunkSamples)
+      spool = try SampleSpool(temporaryIn: directory, shape: shape, chunkSamples: SampleSorter.chunkSamples)
       keys = StreamWriter(file)
     }
 
@@ -127,7 +127,7 @@ final class Shuffle {
   /// Cuts samples into parts by the `digitBits` bits of their keys that follow the first `bits`.
   private func cut(
     _ source: some SampleSource, samples: Int, bits: Int, digitBits: Int,
-    keys: (_ first: Int, _ count: Int, _ target: UnsafeMutablePointer<UInt64>) throws -> Void
+    keys: (_ first: Int, _ samples: SampleBatch, _ target: UnsafeMutablePointer<UInt64>) throws -> Void
   ) throws -> [Part?] {
     var parts: [Part?] = [Part?](repeating: nil, count: 1 << digitBits)
     let file = try StreamFile(temporaryIn: directory)
@@ -141,7 +141,7 @@ final class Shuffle {
     for first in stride(from: 0, to: samples, by: Self.blockSamples) {
       let count = min(Self.blockSamples, samples - first)
       try source.read(first..<first + count, into: block)
-      try keys(first, count, blockKeys.base)
+      try keys(first, block, blockKeys.base)
       for number in parts.indices { ends[number] = 0 }
       for sample in 0..<count { ends[digit(sample)] += 1 }
       var start = 0
@@ -192,7 +192,7 @@ final class Shuffle {
   /// Loads samples, and appends them to the result in the order of their keys.
   private func sort(
     _ source: some SampleSource, samples: Int,
-    keys: (_ first: Int, _ count: Int, _ target: UnsafeMutablePointer<UInt64>) throws -> Void
+    keys: (_ first: Int, _ samples: SampleBatch, _ target: UnsafeMutablePointer<UInt64>) throws -> Void
   ) throws {
     guard samples > 0 else { return }
     let all = SampleBatch(shape: shape, capacity: samples)
@@ -201,14 +201,30 @@ final class Shuffle {
     do {
       let values = AlignedBuffer<UInt64>(count: samples)
       let scratch = AlignedBuffer<UInt32>(count: samples)
-      try keys(0, samples, values.base)
+      try keys(0, all, values.base)
       RadixSort.sort(keys: values.base, count: samples, order: order.base, scratch: scratch.base)
     }
+    try append(all, UnsafeBufferPointer(order.prefix()))
+  }
+
+  /// Appends samples to the result as they come: their keys are equal.
+  private func copy(_ source: some SampleSource, samples: Int) throws {
+    let block = SampleBatch(shape: shape, capacity: Self.blockSamples)
+    let positions = AlignedBuffer<UInt32>(count: Self.blockSamples)
+    for sample in 0..<Self.blockSamples { positions.base[sample] = UInt32(sample) }
+    for first in stride(from: 0, to: samples, by: Self.blockSamples) {
+      let count = min(Self.blockSamples, samples - first)
+      try source.read(first..<first + count, into: block)
+      try append(block, UnsafeBufferPointer(positions.prefix(count)))
+    }
+  }
+
+  private func append(_ samples: SampleBatch, _ positions: UnsafeBufferPointer<UInt32>) throws {
     var next = 0
-    while next < samples {
+    while next < positions.count {
       let chunk = chunks[fullChunks]
-      let end = min(samples, next + chunk.capacity - chunk.sampleCount)
-      chunk.append(all, positions: UnsafeBufferPointer(start: order.base + next, count: end - next))
+      let end = min(positions.count, next + chunk.capacity - chunk.sampleCount)
+      chunk.append(samples, positions: UnsafeBufferPointer(rebasing: positions[next..<end]))
       next = end
       guard chunk.sampleCount == chunk.capacity else { continue }
       fullChunks += 1
@@ -222,5 +238,41 @@ final class Shuffle {
     for chunk in full { chunk.sampleCount = 0 }
     fullChunks = 0
     try progress(RebatchProgress(phase: .shuffling, done: shuffled.sampleCount, total: total))
+  }
+}
+
+/// By what samples are put in order.
+enum SampleOrder {
+  /// A random key for each number of a sample.
+  case random(CounterRandom)
+  /// Time, counted from the least; how far its bits are moved up, so that the leading ones tell most.
+  case time(least: Int64, shift: UInt64)
+
+  static func shuffled(_ seed: UInt64) -> SampleOrder { .random(CounterRandom(seed: seed, stream: 12)) }
+
+  /// By the times of `samples` samples, which are read once for it.
+  static func byTime(_ source: some SampleSource, samples: Int, shape: SampleShape, chunkSamples: Int) throws
+    -> SampleOrder
+  {
+    var least = Int64.max
+    var last = Int64.min
+    let batch = SampleBatch(shape: shape, capacity: chunkSamples)
+    for first in stride(from: 0, to: samples, by: chunkSamples) {
+      try source.read(first..<min(samples, first + chunkSamples), into: batch)
+      for sample in 0..<batch.sampleCount {
+        least = min(least, batch.times.base[sample])
+        last = max(last, batch.times.base[sample])
+      }
+    }
+    let span = UInt64(bitPattern: last &- least)
+    return .time(least: least, shift: UInt64(min(63, span.leadingZeroBitCount)))
+  }
+
+  @inline(__always)
+  func key(of sample: Int, in samples: SampleBatch, first: Int) -> UInt64 {
+    switch self {
+    case .random(let random): random.bits(UInt64(first + sample))
+    case .time(let least, let shift): UInt64(bitPattern: samples.times.base[sample] &- least) << shift
+    }
   }
 }
