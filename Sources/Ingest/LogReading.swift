@@ -75,7 +75,7 @@ final class LogReading {
     self.tables = tables
     let path = work.file(.samples)
     if let recovered = try SampleSpool.recover(
-      path, shape: parser.layout.shape, chunkSamples: options.batchSize,
+      path, in: work.output.directory, shape: parser.layout.shape, chunkSamples: options.batchSize,
       value: { table, value in tables[table].restore(value) })
     {
       spool = recovered.spool
@@ -93,7 +93,8 @@ final class LogReading {
       }
       try recount(recovered.rest)
     } else {
-      spool = try SampleSpool(path, shape: parser.layout.shape, chunkSamples: options.batchSize)
+      spool = try SampleSpool(
+        path, in: work.output.directory, shape: parser.layout.shape, chunkSamples: options.batchSize)
     }
   }
 
@@ -122,12 +123,6 @@ final class LogReading {
       for block in round {
         samplesByPart[options.part(ofInput: block.input)] += block.samples.sampleCount
         try collect(block.samples, path: inputs[block.input])
-      }
-      guard collected / options.batchSize <= memory.batchBytes / DatasetWriter.bytesByBatch else {
-        throw ChanterError(
-          .budget,
-          "--memory has room for \(memory.batchBytes / DatasetWriter.bytesByBatch) batches, and there are more of \(options.batchSize) samples; use larger batches or more memory",
-          path: inputs[last.input])
       }
       try store(fullChunks)
       unmarked += round.reduce(0) { $0 + $1.count }

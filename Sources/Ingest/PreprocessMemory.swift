@@ -18,8 +18,6 @@ struct PreprocessMemory {
   let partitionBytes: Int
   /// Rows whose next uses are found at once.
   let rowsPerPartition: Int
-  /// For what the writer keeps of each batch.
-  let batchBytes: Int
   /// Threads that there is memory for.
   let threads: Int
   /// The most memory that a compressed input may ask for to be unpacked.
@@ -35,7 +33,6 @@ struct PreprocessMemory {
       runBytes = Arrangement.defaultRunBytes
       partitionBytes = options.partitionBytes ?? .max
       rowsPerPartition = DatasetWriter.defaultRowsPerPartition
-      batchBytes = .max
       threads = options.threads
       windowBytes = ZstdDecoder.largestWindow
       return
@@ -85,13 +82,12 @@ struct PreprocessMemory {
     bagEntries = leastEntries + moreEntries
     rest = memory - fixed(threads, bagEntries)
     // Order and rows of the values in memory, partitions, and the next uses are never there at the same time; each
-    // takes at most a quarter, and so does what is kept of each batch.
+    // takes at most a quarter.
     valueBytes = options.valueBytes ?? rest / 2
     partitionBytes = options.partitionBytes ?? rest / 4 / threads
     // Sorted before there are values.
     runBytes = min(Arrangement.defaultRunBytes, rest / 4)
     rowsPerPartition = min(DatasetWriter.defaultRowsPerPartition, rest / 16)
     windowBytes = rest / 4
-    batchBytes = rest / 4
   }
 }

@@ -1,8 +1,9 @@
-import BatchStore
 import Foundation
 import Primitives
 import TestSupport
 import Testing
+
+@testable import BatchStore
 
 @Suite struct TraceTests {
   @Test func nextUseIsExactThenLogarithmic() {
@@ -73,5 +74,69 @@ import Testing
       #expect(manifest.train.largestUnions == unions)
       #expect(manifest.train.maximumUniqueRows == unions[0])
     }
+  }
+
+  /// The same for a trace that is longer than every window and every block in memory.
+  @Test(arguments: [30, 1 << 20])
+  func longTracesMatchToo(rowsPerPartition: Int) throws {
+    let batches = 4300
+    let rows = 100
+    let random = CounterRandom(seed: 3, stream: 1)
+    let used = (0..<batches).map { batch -> [Int] in
+      // Some rows come again at once, some after thousands of batches.
+      let share = random.uniform(UInt64(50_000 + batch / 900)) * Double(rows)
+      let drawn = (0..<3).map { Int(random.uniform(UInt64(3 * batch + $0)) * share) }
+      return Set(drawn).sorted()
+    }
+    try withTemporaryDirectory { directory in
+      let pass = try NextUsePass(
+        directory: directory.path, tables: [TableLayout(name: "a", rows: UInt32(rows))],
+        rowsPerPartition: rowsPerPartition)
+      for rows in used {
+        let keys = rows.map { RowKey(table: 0, row: UInt32($0)) }
+        try keys.withUnsafeBufferPointer { keys in
+          if let base = keys.baseAddress { try pass.append(base, count: keys.count) }
+        }
+      }
+      let unions = try pass.solve()
+      #expect(unions == (0..<13).map { Self.largestUnion(of: used, rows: rows, length: 1 << $0) })
+      var next = [Int](repeating: 0, count: rows)
+      for batch in (0..<batches).reversed() { for row in used[batch] { next[row] = batch + batches } }
+      var expected: [[UInt16]] = []
+      for batch in (0..<batches).reversed() {
+        expected.append(used[batch].map { NextUse.encode(distance: next[$0] - batch) })
+        for row in used[batch] { next[row] = batch }
+      }
+      let (codes, flags) = (GrowableBuffer<UInt16>(), GrowableBuffer<UInt8>())
+      var seen = Set<Int>()
+      for batch in 0..<batches {
+        try pass.next(nextUse: codes, firstTouch: flags)
+        let found = Array(UnsafeBufferPointer(start: codes.base, count: codes.count))
+        #expect(found == expected[batches - 1 - batch])
+        #expect(
+          UnsafeBufferPointer(start: flags.base, count: flags.count).elementsEqual(
+            used[batch].map { seen.insert($0).inserted ? 1 : 0 }))
+      }
+    }
+  }
+
+  private static func largestUnion(of used: [[Int]], rows: Int, length: Int) -> Int {
+    var counts = [Int](repeating: 0, count: rows)
+    var distinct = 0
+    var largest = 0
+    for batch in 0..<used.count + length {
+      for row in used[batch % used.count] {
+        counts[row] += 1
+        if counts[row] == 1 { distinct += 1 }
+      }
+      if batch >= length {
+        for row in used[batch - length] {
+          counts[row] -= 1
+          if counts[row] == 0 { distinct -= 1 }
+        }
+      }
+      if batch >= length - 1 { largest = max(largest, distinct) }
+    }
+    return largest
   }
 }

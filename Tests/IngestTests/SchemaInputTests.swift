@@ -209,32 +209,6 @@ import Testing
     #expect(try limit(bounded) == limit(options(512)))
   }
 
-  /// A little is kept of each batch, which is too much where they are tiny.
-  @Test func batchesBeyondTheMemoryAreRefused() throws {
-    let schema = try SchemaReader.parse(
-      "columns:\n  - { name: y, type: label }\n  - { name: c, type: categorical }\n", path: "schema")
-    var options = PreprocessOptions(inputs: ["in"], output: "out")
-    options.schema = schema
-    options.threads = 1
-    options.batchSize = 1
-    func memory(_ mebibytes: Int) -> PreprocessMemory? {
-      options.memory = mebibytes << 20
-      return try? PreprocessMemory(options, schema.layout)
-    }
-    let least = try #require((40..<1000).first { memory($0) != nil })
-    let room = try #require(memory(least)).batchBytes / DatasetWriter.bytesByBatch
-    let text = "y,c\n" + String(repeating: "1,a\n", count: room + 1)
-    let error = #expect(throws: ChanterError.self) {
-      try samples([Data(text.utf8)]) {
-        $0.schema = schema
-        $0.threads = 1
-        $0.batchSize = 1
-        $0.memory = least << 20
-      }
-    }
-    #expect(error?.kind == .budget && error?.message.contains("room for \(room) batches") == true)
-  }
-
   @Test func aValueFarFromTheMeanIsNoInfinity() throws {
     let schema =
       "columns:\n  - { name: y, type: label }\n  - { name: x, type: dense, transform: standardise }\n"

@@ -10,14 +10,10 @@ public import Primitives
 ///     let manifest = try writer.finish()           // the dataset lies at `path` now
 ///
 /// Every batch of a split but its last holds exactly `batchSize` samples. Unique rows, next uses, first touches and
-/// identities are found here. Memory: 4 bytes by row, up to 256 MiB, and 128 bytes by batch; not
-/// by samples.
+/// identities are found here. Memory: 4 bytes by row, up to 256 MiB; not by samples or batches.
 public final class DatasetWriter {
   public static let defaultSegmentBytes = 1 << 30
   public static let defaultRowsPerPartition = 1 << 26
-
-  /// Memory by batch: 128 bytes, and old and new memory while lists grow.
-  public static let bytesByBatch = 192
 
   private let output: PendingOutput
   private let content: DatasetContent
@@ -140,7 +136,7 @@ public final class DatasetWriter {
     max(threads, min(8 * threads, 16_384 / batchSize))
   }
 
-  /// Memory of a writer beside rows and batches: what a group is made in, with room for the frames before and after
+  /// Memory of a writer beside rows: what a group is made in, with room for the frames before and after
   /// compression.
   /// - Parameter bagEntries: the most entries that the bags of a batch have.
   public static func bytes(shape: SampleShape, batchSize: Int, bagEntries: Int, threads: Int) -> Int {
@@ -151,7 +147,7 @@ public final class DatasetWriter {
     let slot =
       layout.bytes + samples + BatchBuilder.bytes(of: layout) + BatchEncoder.bytes(of: layout)
       + 8 * layout.maximumUniqueRows + 4 * raw
-    return groupSize(batchSize: batchSize, threads: threads) * slot
+    return groupSize(batchSize: batchSize, threads: threads) * slot + SegmentWriter.bytes + WindowUnions.bytes
   }
 
   private func writer(of split: Split) -> SplitWriter {

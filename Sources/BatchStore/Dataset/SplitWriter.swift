@@ -8,9 +8,6 @@ final class SplitWriter {
   private let segmentBytes: Int
   private let spool: File
   private let nextUses: NextUsePass
-  /// Sizes of the spooled bodies after packing. Memory: 12 bytes by batch.
-  private let sizes = GrowableBuffer<UInt32>()
-  private let offsets = GrowableBuffer<Int>()
   private var end = 0
   private var fingerprint = Fingerprint()
   private var summary = SplitManifest()
@@ -54,7 +51,7 @@ final class SplitWriter {
         try reader.read(index, into: batch)
         try nextUses.append(batch.keys.base, count: batch.uniqueCount)
       } else {
-        nextUses.appendUnknown()
+        try nextUses.appendUnknown()
       }
     }
   }
@@ -92,8 +89,6 @@ final class SplitWriter {
     fingerprint.update(UInt64(batch.sampleCount))
     fingerprint.update(slot.raw.bytes)
     try nextUses.append(batch.keys.base, count: batch.uniqueCount, used: used)
-    offsets.append(end)
-    sizes.append(UInt32(packedBytes))
     end += packedBytes
     for sample in 0..<batch.sampleCount { labelSum += Double(batch.labels.base[sample]) }
     values.all += slot.values.all
@@ -115,14 +110,20 @@ final class SplitWriter {
     for (length, most) in earlier.largestUnions.enumerated() {
       summary.largestUnions[length] = max(summary.largestUnions[length], most)
     }
-    nextUses.skip(earlier.batches)
+    try nextUses.skip(earlier.batches)
     let segments = SegmentWriter(
       output: output, header: header, segmentBytes: segmentBytes, after: earlier)
+    var next = 0
     for first in stride(from: 0, to: summary.batches, by: slots.count) {
       let count = min(slots.count, summary.batches - first)
-      for slot in slots[..<count] { try nextUses.next(nextUse: slot.codes, firstTouch: slot.flags) }
+      let offsets = try slots[..<count].map { slot in
+        try nextUses.next(nextUse: slot.codes, firstTouch: slot.flags)
+        let offset = next
+        next += RecordHeader.bytes + (try RecordHeader(spool, at: offset).packedBytes)
+        return offset
+      }
       try BatchSlot.run(slots, count, on: pool) { task, slot, _ in
-        let samples = try read(at: offsets.base[first + task], slot)
+        let samples = try read(at: offsets[task], slot)
         try slot.finish(index: earlier.batches + first + task, sampleCount: samples)
       }
       for (slot, number) in zip(slots, first..<first + count) {

@@ -4,6 +4,12 @@ import Primitives
 ///
 /// Numbers and sums count what the split has already.
 final class SegmentWriter {
+  /// A segment ends with this frame at the latest, so that its index takes little memory, however small the batches are.
+  static let mostFrames = 1 << 15
+  private static let mostIndexBytes = mostFrames * SegmentFormat.indexEntryBytes
+  /// The most memory of one: the index, before and after it grew.
+  static let bytes = 3 * mostIndexBytes
+
   private let output: PendingOutput
   private let header: SegmentHeader
   private let segmentBytes: Int
@@ -72,7 +78,7 @@ final class SegmentWriter {
     compressedBytes += compressed
     maximumRawBytes = max(maximumRawBytes, rawBytes)
     maximumCompressedBytes = max(maximumCompressedBytes, compressed)
-    if offset >= segmentBytes { try end() }
+    if offset >= segmentBytes || index.count == Self.mostIndexBytes { try end() }
   }
 
   /// Ends the last segment.
@@ -96,20 +102,19 @@ final class SegmentWriter {
   private func end() throws {
     guard let file else { return }
     let checksum = CRC32C.checksum(index.bytes)
+    try file.write(index.bytes)
     buffer.removeAll()
-    buffer.append(bytes: index.bytes)
-    let footer = buffer.count
     buffer.append(integer: UInt64(offset))
     buffer.append(integer: UInt32(index.count / SegmentFormat.indexEntryBytes))
     buffer.append(integer: checksum)
     buffer.append(integer: SegmentFormat.footerMagic)
     buffer.append(integer: UInt32(0))
-    buffer.appendChecksum(from: footer)
+    buffer.appendChecksum(from: 0)
     try file.write(buffer.bytes)
     try file.synchronize()
     segments.append(
       SegmentManifest(
-        batches: index.count / SegmentFormat.indexEntryBytes, bytes: offset + buffer.count,
+        batches: index.count / SegmentFormat.indexEntryBytes, bytes: offset + index.count + buffer.count,
         indexChecksum: checksum))
     self.file = nil
   }

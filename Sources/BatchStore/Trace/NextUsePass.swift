@@ -11,8 +11,9 @@ import Primitives
 /// Three phases: `append` every batch in order, `solve` once, `next` for every batch in order again, but for those that are
 /// skipped. The rows of all
 /// tables are counted through and cut into partitions; each has a temporary file of its uses, 4 bytes each, and is
-/// solved alone. Memory: 4 bytes by row of one partition that is used, 4 bytes by batch and partition, and 104 by batch.
+/// solved alone. Memory: 4 bytes by row of one partition that is used, and 8 KiB by partition.
 final class NextUsePass {
+  private let directory: String
   /// Where the rows of each table start in the common count.
   private let tableStarts: [Int]
   private let rowsPerPartition: Int
@@ -31,6 +32,7 @@ final class NextUsePass {
       starts.append(total)
       total += Int(table.rows)
     }
+    self.directory = directory
     tableStarts = starts
     self.rowsPerPartition = rowsPerPartition
     partitions = try stride(from: 0, to: total, by: rowsPerPartition).map {
@@ -41,25 +43,25 @@ final class NextUsePass {
   /// Takes the unique rows of the next batch, ascending; each lies below the rows of its table.
   /// - Parameter used: by table, rows below this are not flagged as touched first.
   func append(_ keys: UnsafePointer<RowKey>, count: Int, used: [UInt32]? = nil) throws {
-    for partition in partitions { partition.beginBatch() }
     var position = 0
     while position < count {
       let partition = partitions[number(of: keys[position]) / rowsPerPartition]
       position = try partition.append(keys, from: position, to: count, used: used) { number(of: $0) }
     }
+    for partition in partitions { try partition.endBatch() }
     batches += 1
   }
 
   /// Takes a batch whose rows nobody knows.
-  func appendUnknown() {
-    for partition in partitions { partition.beginBatch() }
+  func appendUnknown() throws {
+    for partition in partitions { try partition.endBatch() }
     batches += 1
   }
 
   /// Passes over the hints of the first `count` batches, after `solve`.
-  func skip(_ count: Int) {
+  func skip(_ count: Int) throws {
     precondition(nextBatch == 0)
-    for partition in partitions { partition.skip(count) }
+    for partition in partitions { try partition.skip(count) }
     nextBatch = count
   }
 
@@ -69,9 +71,9 @@ final class NextUsePass {
   /// Replaces each use in the files by its next use.
   /// - Returns: the largest union of unique rows for windows of 1, 2, 4, … batches.
   func solve() throws -> [Int] {
-    var unions = WindowUnions(batches: batches)
+    var unions = try WindowUnions(batches: batches, directory: directory)
     for partition in partitions { try partition.solve(&unions) }
-    return unions.largest()
+    return try unions.largest()
   }
 
   /// Gives the hints of the next batch, after `solve`.
@@ -90,7 +92,9 @@ final class NextUsePartition {
   private let rows: Int
   private let spool: File
   /// Uses by batch.
-  private let counts = GrowableBuffer<UInt32>()
+  private let counts: NumberFile
+  /// Those of the batch that is taken.
+  private var pending = 0
   private let buffer = GrowableBuffer<UInt32>()
   private var uses = 0
   private var nextUse = 0
@@ -99,9 +103,13 @@ final class NextUsePartition {
     self.firstRow = firstRow
     self.rows = rows
     spool = try File(temporaryIn: directory)
+    counts = try NumberFile(temporaryIn: directory)
   }
 
-  func beginBatch() { counts.append(0) }
+  func endBatch() throws {
+    try counts.append(UInt32(pending))
+    pending = 0
+  }
 
   /// Takes the keys from `start` on that lie in this partition.
   /// - Returns: the position of the first that does not.
@@ -122,7 +130,7 @@ final class NextUsePartition {
     buffer.truncate(to: position - start)
     try spool.write(buffer.bytes, at: 4 * uses)
     uses += buffer.count
-    counts.base[counts.count - 1] = UInt32(buffer.count)
+    pending = buffer.count
     return position
   }
 
@@ -139,7 +147,7 @@ final class NextUsePartition {
     let latest = memory.assumingMemoryBound(to: UInt32.self)
     var end = 0
     for batch in 0..<batches {
-      let count = Int(counts.base[batch])
+      let count = Int(try counts.number(batch))
       try load(count, at: end)
       let values = buffer.base
       for position in 0..<count {
@@ -150,7 +158,7 @@ final class NextUsePartition {
       end += count
     }
     for batch in (0..<batches).reversed() {
-      let count = Int(counts.base[batch])
+      let count = Int(try counts.number(batch))
       end -= count
       try load(count, at: end)
       let values = buffer.base
@@ -163,18 +171,18 @@ final class NextUsePartition {
         latest[row] = UInt32(batch + 1)
         values[position] = UInt32(NextUse.encode(distance: distance)) << 1 | (values[position] & 1)
       }
-      unions.endBatch(batch)
+      try unions.endBatch(batch)
       try spool.write(buffer.bytes, at: 4 * end)
     }
   }
 
-  func skip(_ batches: Int) {
-    for batch in 0..<batches { nextUse += Int(counts.base[batch]) }
+  func skip(_ batches: Int) throws {
+    for batch in 0..<batches { nextUse += Int(try counts.number(batch)) }
   }
 
   /// Appends the hints of a batch; batches come in order.
   func next(_ batch: Int, nextUse codes: GrowableBuffer<UInt16>, firstTouch: GrowableBuffer<UInt8>) throws {
-    let count = Int(counts.base[batch])
+    let count = Int(try counts.number(batch))
     try load(count, at: nextUse)
     nextUse += count
     let values = buffer.base

@@ -3,7 +3,7 @@ public import Primitives
 /// Samples in a temporary file: written once in order, read back in any order and from several threads.
 ///
 /// Chunks of the same number of samples, in byte planes and lz4, with notes between them: what else a run has to know to go on
-/// after it was killed. Every record has a header with a checksum. Memory: 5 bytes by chunk.
+/// after it was killed. Every record has a header with a checksum. Memory does not grow with them.
 public final class SampleSpool {
   private final class Packer {
     let raw = GrowableBuffer<UInt8>()
@@ -19,17 +19,17 @@ public final class SampleSpool {
   public let shape: SampleShape
   /// Samples of every chunk but the last.
   public let chunkSamples: Int
-  /// Sizes of the chunks as `RecordHeader.packedBytes` has them, and where every 64th record starts; notes that lie between
-  /// two chunks belong to the first.
-  let sizes = GrowableBuffer<UInt32>()
-  private let starts = GrowableBuffer<Int>()
-  private static let chunksPerStart = 64
+  /// Where each chunk begins.
+  private let starts: OffsetFile
+  private(set) var chunkCount = 0
   private var packers: [Packer] = []
   private(set) var end = 0
   /// Samples so far.
   public private(set) var sampleCount = 0
 
-  init(file: File, shape: SampleShape, chunkSamples: Int) {
+  /// - Parameter directory: where further temporary files lie.
+  init(file: File, in directory: String, shape: SampleShape, chunkSamples: Int) throws {
+    starts = try OffsetFile(temporaryIn: directory)
     self.file = file
     self.shape = shape
     self.chunkSamples = chunkSamples
@@ -38,14 +38,17 @@ public final class SampleSpool {
   /// A file without a name.
   /// - Parameter directory: where it lies.
   public convenience init(temporaryIn directory: String, shape: SampleShape, chunkSamples: Int) throws {
-    self.init(file: try File(temporaryIn: directory), shape: shape, chunkSamples: chunkSamples)
+    try self.init(
+      file: try File(temporaryIn: directory), in: directory, shape: shape, chunkSamples: chunkSamples)
   }
 
-  /// A file of this name, which is emptied.
-  public convenience init(_ path: String, shape: SampleShape, chunkSamples: Int) throws {
+  /// A file of this name in a directory, which is emptied.
+  public convenience init(
+    _ path: String, in directory: String, shape: SampleShape, chunkSamples: Int
+  ) throws {
     let file = try File(updating: path)
     try file.truncate(to: 0)
-    self.init(file: file, shape: shape, chunkSamples: chunkSamples)
+    try self.init(file: file, in: directory, shape: shape, chunkSamples: chunkSamples)
   }
 
   /// Appends chunks; each but the very last of the spool is full.
@@ -68,17 +71,17 @@ public final class SampleSpool {
   }
 
   private func append(_ record: UnsafeRawBufferPointer, samples: Int) throws {
-    guard sampleCount == sizes.count * chunkSamples, samples <= chunkSamples else {
+    guard sampleCount == chunkCount * chunkSamples, samples <= chunkSamples else {
       throw ChanterError(.broken, "samples follow the last, partial chunk of their temporary file")
     }
     try file.write(record, at: end)
-    count(record.count, samples: samples)
+    try count(record.count, samples: samples)
   }
 
   /// Counts in a chunk that lies at the end.
-  func count(_ bytes: Int, samples: Int) {
-    if sizes.count % Self.chunksPerStart == 0 { starts.append(end) }
-    sizes.append(UInt32(bytes))
+  func count(_ bytes: Int, samples: Int) throws {
+    try starts.set(chunkCount, to: end)
+    chunkCount += 1
     end += bytes
     sampleCount += samples
   }
@@ -121,11 +124,7 @@ public final class SampleSpool {
   }
 
   /// Counts in a note that lies at the end.
-  func skip(_ bytes: Int) {
-    end += bytes
-    // What follows starts behind it.
-    if sizes.count % Self.chunksPerStart != 0 { sizes.base[sizes.count - 1] += UInt32(bytes) }
-  }
+  func skip(_ bytes: Int) { end += bytes }
 
   private static func pack(
     _ samples: SampleBatch, _ kind: RecordHeader.Kind, number: Int, _ raw: GrowableBuffer<UInt8>,
@@ -154,12 +153,7 @@ public final class SampleSpool {
     return header
   }
 
-  func offset(of chunk: Int) -> Int {
-    let first = chunk / Self.chunksPerStart
-    var offset = starts.base[first]
-    for earlier in first * Self.chunksPerStart..<chunk { offset += Int(sizes.base[earlier]) }
-    return offset
-  }
+  func offset(of chunk: Int) throws -> Int { try starts.offset(of: chunk) }
 
   /// Labels as bytes, weights and times if there are any, four planes of each dense column, then by feature: of a bag the planes of
   /// its lengths, and the planes of its rows.
@@ -238,7 +232,7 @@ public final class SampleSpoolReader {
   }
 
   private func decode(_ number: Int, into target: SampleBatch) throws {
-    let header = try spool.load(at: spool.offset(of: number), packed, into: raw)
+    let header = try spool.load(at: try spool.offset(of: number), packed, into: raw)
     guard header.kind == .chunk else { throw RecordHeader.damaged(spool.file) }
     try decode(raw.bytes, samples: header.number, into: target)
   }

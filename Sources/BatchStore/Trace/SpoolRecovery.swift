@@ -14,7 +14,7 @@ extension SampleSpool {
   /// - Parameter value: called with every value that was noted, by table in the order of its numbers.
   /// - Returns: nil if there is no mark.
   public static func recover(
-    _ path: String, shape: SampleShape, chunkSamples: Int,
+    _ path: String, in directory: String, shape: SampleShape, chunkSamples: Int,
     value: (_ table: Int, _ value: UnsafeRawBufferPointer) throws -> Void
   ) throws -> Recovered? {
     guard File.exists(path) else { return nil }
@@ -30,7 +30,7 @@ extension SampleSpool {
       last += RecordHeader.bytes + header.packedBytes
     }
     guard let markOffset else { return nil }
-    let spool = SampleSpool(file: file, shape: shape, chunkSamples: chunkSamples)
+    let spool = try SampleSpool(file: file, in: directory, shape: shape, chunkSamples: chunkSamples)
     let reader = try SampleSpoolReader(spool)
     let rest = SampleBatch(shape: shape, capacity: chunkSamples)
     var mark: [UInt8] = []
@@ -38,11 +38,11 @@ extension SampleSpool {
       let header = try RecordHeader(file, at: spool.end)
       let bytes = RecordHeader.bytes + header.packedBytes
       if header.kind == .chunk {
-        guard header.number <= chunkSamples, spool.sampleCount == spool.sizes.count * chunkSamples else {
+        guard header.number <= chunkSamples, spool.sampleCount == spool.chunkCount * chunkSamples else {
           throw RecordHeader.damaged(file)
         }
         rest.sampleCount = 0
-        spool.count(bytes, samples: header.number)
+        try spool.count(bytes, samples: header.number)
         continue
       }
       let raw = reader.raw

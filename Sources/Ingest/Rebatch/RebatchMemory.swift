@@ -5,9 +5,6 @@ import Primitives
 struct RebatchMemory {
   /// Memory for a shuffle where there is no limit.
   private static let usualShuffleBytes = 1 << 30
-  /// What the books of a batch take: its place in the temporary file, next uses by partition, and unions of windows.
-  private static let batchBytes = 192
-  private static let batchBytesByPartition = 8
 
   /// Threads that there is memory for.
   let threads: Int
@@ -38,10 +35,6 @@ struct RebatchMemory {
     let bagEntries = shape.bagCount == 0 ? 0 : richest * sources
     let reader = Split.allCases.map { DatasetSamples.bytes(of: dataset, $0) }.max() ?? 0
     let chunk = SampleBatch.bytes(shape: shape, capacity: options.batchSize) + 12 * bagEntries
-    let batches = Split.allCases.reduce(0) {
-      $0 + (manifest.split($1).samples + options.batchSize - 1) / options.batchSize
-    }
-    let rows = manifest.tables.reduce(0) { $0 + Int($1.rows) }
 
     /// Memory that is left for samples that are shuffled, for rows that are numbered, and for next uses.
     func spare(_ memory: Int, _ threads: Int) -> (shuffle: Int, renumber: Int, uses: Int) {
@@ -53,7 +46,7 @@ struct RebatchMemory {
       let encoding =
         DatasetWriter.bytes(
           shape: shape, batchSize: options.batchSize, bagEntries: bagEntries, threads: threads)
-        + threads * max(reader, 4 * chunk) + Self.batchBytes * batches
+        + threads * max(reader, 4 * chunk)
       let renumbering = max(reader, 2 * chunk) + Renumbering.leastBytes(chunk: chunk)
       return (
         free - (options.reorders ? shuffling : 0), free - (options.renumbers ? renumbering : 0),
@@ -62,9 +55,7 @@ struct RebatchMemory {
     }
     func serves(_ memory: Int, _ threads: Int) -> Bool {
       let rest = spare(memory, threads)
-      guard min(rest.shuffle, rest.renumber, rest.uses) >= Self.leastRest else { return false }
-      let partitions = (rows + rest.uses / 8 - 1) / (rest.uses / 8)
-      return batches * partitions * Self.batchBytesByPartition <= rest.uses / 2
+      return min(rest.shuffle, rest.renumber, rest.uses) >= Self.leastRest
     }
     guard serves(memory, 1) else {
       var mebibytes = memory >> 20
