@@ -8,8 +8,8 @@ struct ChanterBench: ParsableCommand {
   static let configuration = CommandConfiguration(
     commandName: "ChanterBench", abstract: "Workloads of tools/bench; each prints JSON.",
     subcommands: [
-      Fill.self, Commit.self, Compact.self, Fetch.self, Trace.self, Populate.self, Step.self, Gemm.self,
-      Decode.self, Ids.self, Checksum.self,
+      Fill.self, Commit.self, Compact.self, Cycles.self, Fetch.self, Trace.self, Populate.self, Step.self,
+      Gemm.self, Decode.self, Ids.self, Checksum.self,
     ])
 
   static func main() {

@@ -35,11 +35,13 @@ struct Changes {
     order = keys.indices.map { UInt32($0) }
   }
 
-  func commit(to store: ModelStore) throws {
+  func commit(
+    to store: ModelStore, dense: UnsafeRawBufferPointer = UnsafeRawBufferPointer(start: nil, count: 0)
+  ) throws {
     let state = try store.readState()
     _ = try store.commit(
       keys: keys, order: order, count: count, rows: rows.base,
-      dense: UnsafeRawBufferPointer(start: nil, count: 0), cursor: state.cursor + 1)
+      dense: dense, cursor: state.cursor + 1)
   }
 }
 

@@ -129,3 +129,39 @@ struct Fetch: ParsableCommand {
     Report(count: lists.reduce(0) { $0 + $1.count }, bytes: fetched * 4096, seconds: seconds).print()
   }
 }
+
+/// Commits and compactions as training makes them: a compaction after every few commits, and some of the next ones while it
+/// runs. Its bytes are those of the file afterwards.
+struct Cycles: ParsableCommand {
+  @OptionGroup var model: ModelArguments
+  @Option(help: "Compactions.") var compactions = 20
+  @Option(help: "Commits from one compaction to the next.") var commits = 6
+  @Option(help: "Rows changed by a commit.") var count = 16_384
+  @Option(help: "Bytes of the dense record.") var dense = 2 << 20
+  @Option(help: "Seed of the choice.") var seed: UInt64 = 3
+
+  func run() throws {
+    let store = try ModelStore.openForTraining(at: model.path)
+    let record = AlignedBuffer<UInt8>(count: dense)
+    let start = ContinuousClock.now
+    var made = 0
+    func commit() throws {
+      made += 1
+      let keys = randomKeys(count, of: model.rows, seed: seed &+ UInt64(made))
+      try Changes(store.layout, keys: keys).commit(to: store, dense: record.rawBytes)
+    }
+    for _ in 0..<compactions {
+      repeat { try commit() } while made % commits != 0
+      let compaction = try store.makeCompaction(maximumBlocks: 50_000)
+      var steps = 0
+      while let compaction, try !compaction.step() {
+        steps += 1
+        if steps % 4 == 0, made % commits != commits / 2 { try commit() }
+      }
+    }
+    let file = try File(reading: "\(model.path)/\(ModelStore.dataFile)")
+    Report(
+      count: compactions, bytes: try file.size(), seconds: (ContinuousClock.now - start) / .seconds(1)
+    ).print()
+  }
+}

@@ -3,36 +3,65 @@ import Primitives
 
 /// Finds the newest committed value of a row in the chunks of one read transaction, by binary search.
 ///
-/// Holds about 48 bytes a chunk. Building it reads one page of each chunk; a chunk is checked whole when a row is
-/// first looked for between its keys.
+/// Building it reads the head of each chunk; a chunk is checked whole when a row is first looked for between its keys.
 final class ChunkIndex {
+  private struct Entry {
+    let firstKey: RowKey
+    let base: UnsafeRawPointer
+  }
+  /// Bytes held for each chunk.
+  static let memoryBytesPerChunk = MemoryLayout<Entry>.stride + MemoryLayout<Bool>.stride
+  /// Chunks announced together: enough to fill the disk's queue many times.
+  static let groupChunks = 1024
+
   private let store: ModelStore
-  private var chunks: [Chunk.Location] = []
+  private var chunks: [Entry] = []
   private var isVerified: [Bool] = []
   // Chunks of one commit lie between one start and the next; oldest commit first.
   private var starts: [Int] = []
+  private var commits: [UInt64] = []
 
   init(_ store: ModelStore, _ transaction: borrowing ReadTransaction) throws {
     self.store = store
+    var statistics = MDB_stat()
+    try check(
+      mdb_stat(transaction.handle, store.databases.chunks, &statistics), "count the chunks", path: store.path)
+    chunks.reserveCapacity(statistics.ms_entries)
     let cursor = try Cursor(transaction.handle, store.databases.chunks, path: store.path)
-    var operation = MDB_FIRST
-    while let found = try cursor.move(operation, path: store.path) {
-      operation = MDB_NEXT
-      let chunk = try Chunk.locate(found.value, key: found.key, store.geometry, path: store.path)
-      if let last = chunks.last, Chunk.commit(of: last.key) == Chunk.commit(of: found.key) {
-        guard found.key == last.key &+ 1, chunk.firstKey > last.lastKey else {
-          throw ChanterError(
-            .corrupt,
-            "the chunks of commit \(Chunk.commit(of: found.key)) are out of order; " + restoreAdvice,
-            path: store.path)
-        }
-      } else {
-        starts.append(chunks.count)
+    var last: Chunk.Location?
+    var entry = try cursor.move(MDB_FIRST, path: store.path)
+    while let found = entry {
+      if chunks.count % Self.groupChunks == 0 {
+        try store.announceChunks(transaction.handle, from: found.key, count: Self.groupChunks)
       }
-      chunks.append(chunk)
+      last = try add(found.key, found.value, after: last)
+      entry = try cursor.move(MDB_NEXT, path: store.path)
     }
     starts.append(chunks.count)
     isVerified = Array(repeating: false, count: chunks.count)
+  }
+
+  private func add(
+    _ key: UInt64, _ value: UnsafeRawBufferPointer, after last: Chunk.Location?
+  ) throws -> Chunk.Location {
+    let chunk = try Chunk.locate(value, key: key, store.geometry, path: store.path)
+    if let last, Chunk.commit(of: last.key) == Chunk.commit(of: key) {
+      guard key == last.key &+ 1, chunk.firstKey > last.lastKey else {
+        throw ChanterError(
+          .corrupt, "the chunks of commit \(Chunk.commit(of: key)) are out of order; " + restoreAdvice,
+          path: store.path)
+      }
+    } else {
+      guard Chunk.sequence(of: key) == 0 else {
+        throw ChanterError(
+          .corrupt, "the first chunk of commit \(Chunk.commit(of: key)) is missing; " + restoreAdvice,
+          path: store.path)
+      }
+      starts.append(chunks.count)
+      commits.append(Chunk.commit(of: key))
+    }
+    chunks.append(Entry(firstKey: chunk.firstKey, base: chunk.base))
+    return chunk
   }
 
   var isEmpty: Bool { chunks.isEmpty }
@@ -49,23 +78,18 @@ final class ChunkIndex {
         let middle = (low + high) / 2
         if chunks[middle].firstKey <= key { low = middle + 1 } else { high = middle }
       }
-      guard low > starts[run], chunks[low - 1].lastKey >= key else { continue }
-      let chunk = chunks[low - 1]
+      guard low > starts[run] else { continue }
+      let chunk = Chunk.Location(
+        key: Chunk.key(commit: commits[run], sequence: UInt64(low - 1 - starts[run])),
+        checked: chunks[low - 1].base)
+      guard chunk.lastKey >= key else { continue }
       if !isVerified[low - 1] {
-        try verify(chunk)
+        try Chunk.verify(chunk, store.geometry, store.layout, path: store.path)
         isVerified[low - 1] = true
       }
       let index = chunk.lowerBound(key)
       if index < chunk.count, chunk.rowKey(index) == key { return chunk.row(index, store.geometry) }
     }
     return nil
-  }
-
-  private func verify(_ chunk: Chunk.Location) throws {
-    var readAhead = ReadAhead()
-    readAhead.add(
-      UInt(bitPattern: chunk.base), count: Chunk.byteCount(rows: chunk.count, store.geometry))
-    readAhead.flush()
-    try Chunk.verify(chunk, store.geometry, store.layout, path: store.path)
   }
 }

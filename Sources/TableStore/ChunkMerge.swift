@@ -6,6 +6,8 @@ struct ChunkRun: BitwiseCopyable {
   let commit: UInt64
   var sequence: UInt64 = 0
   var index = 0
+  /// Chunks below this were announced to the system.
+  var announced: UInt64 = 0
   /// The last key taken, to check the order from one chunk to the next.
   var lastKey: RowKey?
   var isFinished = false
@@ -24,6 +26,9 @@ struct ChunkMerge: ~Copyable {
   private var keys: [RowKey]
   // A binary heap of run numbers: least key first, of equal keys the newest commit first.
   private var heap: [Int] = []
+
+  /// Chunks of a commit that are announced ahead, half of them at a time.
+  private static let aheadChunks: UInt64 = 32
 
   /// Bytes held for each commit that is merged.
   static let memoryBytesPerRun =
@@ -119,12 +124,7 @@ struct ChunkMerge: ~Copyable {
       chunks[run] = nil
       return
     }
-    var readAhead = ReadAhead()
-    readAhead.add(UInt(bitPattern: bytes.baseAddress), count: bytes.count)
-    if let next = try value(transaction, store.databases.chunks, key &+ 1, store.path) {
-      readAhead.add(UInt(bitPattern: next.baseAddress), count: next.count)
-    }
-    readAhead.flush()
+    try announce(run)
     let chunk = try Chunk.locate(bytes, key: key, store.geometry, path: store.path)
     try Chunk.verify(chunk, store.geometry, store.layout, path: store.path)
     guard position.index < chunk.count, position.lastKey.map({ $0 < chunk.rowKey(position.index) }) ?? true
@@ -135,6 +135,15 @@ struct ChunkMerge: ~Copyable {
     }
     chunks[run] = chunk
     keys[run] = chunk.rowKey(position.index)
+  }
+
+  private mutating func announce(_ run: Int) throws {
+    let end = runs[run].sequence + Self.aheadChunks
+    guard runs[run].announced < end - Self.aheadChunks / 2 else { return }
+    let first = max(runs[run].sequence, runs[run].announced)
+    try store.announceChunks(
+      transaction, from: Chunk.key(commit: runs[run].commit, sequence: first), count: Int(end - first))
+    runs[run].announced = end
   }
 
   @inline(__always)
@@ -167,6 +176,19 @@ struct ChunkMerge: ~Copyable {
 }
 
 extension ModelStore {
+  /// Asks the system to read the chunks from `key` on ahead of their use, `count` of them at most.
+  func announceChunks(_ transaction: OpaquePointer, from key: UInt64, count: Int) throws {
+    let cursor = try Cursor(transaction, databases.chunks, path: path)
+    var readAhead = ReadAhead()
+    var entry = try cursor.move(MDB_SET_RANGE, from: key, path: path)
+    for _ in 0..<count {
+      guard let found = entry else { break }
+      readAhead.add(UInt(bitPattern: found.value.baseAddress), count: found.value.count)
+      entry = try cursor.move(MDB_NEXT, path: path)
+    }
+    readAhead.flush()
+  }
+
   /// The commits that have chunks, ascending, up to `last`, each with a run at its start.
   func chunkRuns(_ transaction: OpaquePointer, through last: UInt64) throws -> [ChunkRun] {
     let cursor = try Cursor(transaction, databases.chunks, path: path)

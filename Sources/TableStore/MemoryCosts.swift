@@ -28,8 +28,8 @@ public enum MemoryCosts {
   /// Bytes that a snapshot of a model in training holds for its chunks, where a commit has at most so many rows.
   public static func snapshotBytes(rows: Int, layout: RowLayout) -> Int {
     let geometry = Geometry(rowBytes: layout.rowBytes)
-    // Two compactions' worth of commits at the usual 16 each; 48 bytes and a flag for each chunk.
-    return 32 * (rows / geometry.rowsPerChunk + 1) * 64
+    // Two compactions' worth of commits at the usual 16 each.
+    return 32 * (rows / geometry.rowsPerChunk + 1) * ChunkIndex.memoryBytesPerChunk + 64 << 10
   }
 
   /// Bytes that copying a snapshot holds with so many blocks a transaction: the blocks, and the pages they are put in.

@@ -107,6 +107,10 @@ extension ModelStore {
       try report(.chunk, to: found) { next = try cursor.move(operation, path: path) }
       guard let entry = next else { return }
       operation = MDB_NEXT
+      if result.chunks % ChunkIndex.groupChunks == 0 {
+        // Damage on the way is what the walk itself reports.
+        try? announceChunks(transaction.handle, from: entry.key, count: ChunkIndex.groupChunks)
+      }
       result.chunks += 1
       result.bytes += entry.value.count
       let isFirst = expected.map { Chunk.commit(of: $0) != Chunk.commit(of: entry.key) } ?? true

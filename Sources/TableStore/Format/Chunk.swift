@@ -27,6 +27,17 @@ enum Chunk {
     let firstKey: RowKey
     let lastKey: RowKey
 
+    fileprivate init(key: UInt64, base: UnsafeRawPointer, _ fields: IndexFields) {
+      self.key = key
+      self.base = base
+      count = Int(fields.count)
+      firstKey = fields.first
+      lastKey = fields.last
+    }
+
+    /// Once more for a chunk that `locate` has let pass before.
+    init(key: UInt64, checked base: UnsafeRawPointer) { self.init(key: key, base: base, IndexFields(base)) }
+
     func rowKey(_ index: Int) -> RowKey {
       RowKey(littleEndian: base.loadUnaligned(fromByteOffset: headerBytes + 8 * index, as: RowKey.self))
     }
@@ -81,10 +92,7 @@ enum Chunk {
     _ value: UnsafeRawBufferPointer, key: UInt64, _ geometry: Geometry, path: String
   ) throws -> Location {
     guard let base = value.baseAddress, value.count >= headerBytes else { throw damaged(key, path) }
-    let fields = IndexFields(
-      first: UInt64(littleEndian: base.loadUnaligned(fromByteOffset: 8, as: UInt64.self)),
-      last: UInt64(littleEndian: base.loadUnaligned(fromByteOffset: 16, as: UInt64.self)),
-      count: UInt32(littleEndian: base.loadUnaligned(fromByteOffset: 24, as: UInt32.self)))
+    let fields = IndexFields(base)
     let stored = UInt32(littleEndian: base.loadUnaligned(fromByteOffset: 28, as: UInt32.self))
     let version = UInt16(littleEndian: base.loadUnaligned(fromByteOffset: 4, as: UInt16.self))
     guard version == Seal.version || stored != fields.checksum(key) else {
@@ -97,8 +105,7 @@ enum Chunk {
     guard stored == fields.checksum(key), fields.count > 0, fields.first <= fields.last,
       value.count == byteCount(rows: Int(fields.count), geometry)
     else { throw damaged(key, path) }
-    return Location(
-      key: key, base: base, count: Int(fields.count), firstKey: fields.first, lastKey: fields.last)
+    return Location(key: key, base: base, fields)
   }
 
   /// Throws unless the whole chunk is undamaged and its keys ascend and name tables of the model.
@@ -125,10 +132,22 @@ enum Chunk {
     }
   }
 
-  private struct IndexFields {
+  fileprivate struct IndexFields {
     let first: UInt64
     let last: UInt64
     let count: UInt32
+
+    init(first: UInt64, last: UInt64, count: UInt32) {
+      self.first = first
+      self.last = last
+      self.count = count
+    }
+
+    init(_ base: UnsafeRawPointer) {
+      first = UInt64(littleEndian: base.loadUnaligned(fromByteOffset: 8, as: UInt64.self))
+      last = UInt64(littleEndian: base.loadUnaligned(fromByteOffset: 16, as: UInt64.self))
+      count = UInt32(littleEndian: base.loadUnaligned(fromByteOffset: 24, as: UInt32.self))
+    }
 
     func checksum(_ chunkKey: UInt64) -> UInt32 {
       var bytes = (

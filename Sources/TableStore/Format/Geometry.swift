@@ -8,6 +8,8 @@ struct Geometry: Sendable {
   /// Bytes of a block's value: with LMDB's 16-byte page header, exactly `pagesPerBlock` pages of 4,096 bytes.
   let blockBytes: Int
   let pagesPerBlock: Int
+  /// A full chunk takes as many pages as a block. Longer chunks would need longer runs of free pages than blocks leave
+  /// behind, and the file would grow by the chunks of one commit after another.
   let rowsPerChunk: Int
 
   static let pageBytes = 4096
@@ -16,9 +18,6 @@ struct Geometry: Sendable {
   /// Rows of more bytes than this go four pages to a block, or too much of each page would stay empty.
   private static let largestOnePageRow = 400
   private static let pagesOfWideBlock = 4
-  /// A full chunk fills 16 pages: long enough to be written at the disk's sequential speed, short enough that a
-  /// reader that needs one row checks and reads little.
-  private static let pagesPerChunk = 16
 
   static var largestRowBytes: Int { pagesOfWideBlock * pageBytes - pageHeaderBytes - Seal.byteCount }
 
@@ -28,8 +27,8 @@ struct Geometry: Sendable {
     pagesPerBlock = rowBytes > Self.largestOnePageRow ? Self.pagesOfWideBlock : 1
     blockBytes = pagesPerBlock * Self.pageBytes - Self.pageHeaderBytes
     rowsPerBlock = (blockBytes - Seal.byteCount) / rowBytes
-    let room = Self.pagesPerChunk * Self.pageBytes - Self.pageHeaderBytes - Chunk.headerBytes
-    rowsPerChunk = room / (8 + rowBytes)
+    // The widest rows leave no room for a chunk's header: one of them takes a page more.
+    rowsPerChunk = max(1, (blockBytes - Chunk.headerBytes) / (8 + rowBytes))
   }
 
   /// The block that holds the row, named as (table, block number).
