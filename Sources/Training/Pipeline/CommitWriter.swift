@@ -54,7 +54,8 @@ final class CommitWriter: Sendable {
     dense = AlignedBuffer(count: denseRecordBytes)
     order = AlignedBuffer(count: commitRows)
     scratch = AlignedBuffer(count: commitRows)
-    let writer = NamedThread("writer", isBackground: true) { [self] in
+    // At the usual priority: training waits for it where the overlay is full before a compaction has ended.
+    let writer = NamedThread("writer") { [self] in
       do {
         try run(committed: committed, compacted: compacted)
       } catch {
