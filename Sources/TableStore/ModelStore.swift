@@ -90,6 +90,21 @@ public final class ModelStore: @unchecked Sendable {
     return ModelStore(environment, databases, layout: layout, header: header, lock: lock)
   }
 
+  /// Replaces the header and gives tables more rows, with one durable transaction. Nothing stored changes: a row that was not there
+  /// before has its initial value.
+  /// - Parameter tables: those of the layout, with at least their rows.
+  /// - Returns: the store with which to go on instead of this one.
+  public func extended(tables: [TableLayout], header: String) throws -> ModelStore {
+    guard lock != nil, tables.map(\.name) == layout.tables.map(\.name),
+      zip(tables, layout.tables).allSatisfy({ $0.rows >= $1.rows })
+    else { throw ChanterError(.broken, "the tables of a model can only get more rows", path: path) }
+    let layout = RowLayout(
+      tables: tables, dimension: layout.dimension, stateFloats: layout.stateFloats, seed: layout.seed,
+      randomWeights: layout.randomWeights, initialScales: layout.initialScales)
+    try environment.write { try Self.putHeader(layout, header: header, databases, $0) }
+    return ModelStore(environment, databases, layout: layout, header: header, lock: lock)
+  }
+
   /// True if something was ever committed there, which opening then shows to be a model or not; false for a missing
   /// path and for a creation that was interrupted, since creating is one transaction.
   public static func exists(at path: String) throws -> Bool {

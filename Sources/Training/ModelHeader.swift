@@ -10,7 +10,8 @@ public struct ModelHeader: Codable, Equatable, Sendable {
   public let control: TrainingControl
   /// How the run that made the model went about it; later runs may do otherwise.
   public let run: RunConfiguration
-  public let dataset: DatasetIdentity
+  /// What it was trained on last: a dataset that it goes on with may extend the one that it was made with.
+  public internal(set) var dataset: DatasetIdentity
   /// Whether it began with another model's weights.
   public let isWarmStarted: Bool
   public let denseCount: Int
@@ -18,9 +19,11 @@ public struct ModelHeader: Codable, Equatable, Sendable {
   public let machine: Machine
 
   public struct DatasetIdentity: Codable, Equatable, Sendable {
-    /// Value to row. Evaluating and predicting need this to match.
+    /// Value to row. Evaluating needs this, one that it extends or one that extends it.
     public let vocabulary: String
-    /// Order, batch size and splits. Resuming needs this to match, too.
+    /// The vocabularies that it extends, the first first.
+    public let ancestors: [String]
+    /// Order, batch size and splits. Resuming needs this to match, too, or a dataset that extends it.
     public let batching: String
     public let batchSize: Int
     public let trainBatches: Int
@@ -30,6 +33,28 @@ public struct ModelHeader: Codable, Equatable, Sendable {
     public let densePrecision: DensePrecision
     /// How raw input becomes samples; nil for a dataset that was written from row numbers.
     public let schema: String?
+
+    init(_ manifest: Manifest) {
+      vocabulary = manifest.vocabularyIdentity
+      ancestors = manifest.ancestors.map(\.vocabularyIdentity)
+      batching = manifest.batchingIdentity
+      batchSize = manifest.batchSize
+      trainBatches = manifest.train.batches
+      features = manifest.features
+      densePrecision = manifest.densePrecision
+      schema = manifest.schema
+    }
+
+    /// Whether a row number that both have means the same value here and there.
+    func sharesRows(with manifest: Manifest) -> Bool {
+      manifest.vocabularyIdentity == vocabulary || ancestors.contains(manifest.vocabularyIdentity)
+        || manifest.ancestors.contains { $0.vocabularyIdentity == vocabulary }
+    }
+
+    /// Whether it is what `manifest` extends.
+    func isAncestor(of manifest: Manifest) -> Bool {
+      manifest.ancestors.contains { $0.vocabularyIdentity == vocabulary && $0.batchingIdentity == batching }
+    }
   }
 
   public struct Machine: Codable, Equatable, Sendable {
@@ -81,11 +106,7 @@ public struct ModelHeader: Codable, Equatable, Sendable {
     control = configuration.control
     run = configuration.run
     self.isWarmStarted = isWarmStarted
-    self.dataset = DatasetIdentity(
-      vocabulary: manifest.vocabularyIdentity, batching: manifest.batchingIdentity,
-      batchSize: manifest.batchSize,
-      trainBatches: manifest.train.batches, features: manifest.features,
-      densePrecision: manifest.densePrecision, schema: manifest.schema)
+    self.dataset = DatasetIdentity(manifest)
     denseCount = manifest.denseCount
     machine = Machine.current(maximumBatchSize: dataset.layout(of: .train).maximumSamples)
   }
@@ -107,7 +128,9 @@ public struct ModelHeader: Codable, Equatable, Sendable {
       else { return difference }
       return "\(file):\(line): \(difference)"
     }
-    if wanted.dataset.vocabulary != dataset.vocabulary {
+    if dataset.isAncestor(of: setup.dataset.manifest) {
+      // Goes on with what was appended.
+    } else if wanted.dataset.vocabulary != dataset.vocabulary {
       differences.append("the dataset numbers its values in another way")
     } else if wanted.dataset.batching != dataset.batching {
       differences.append("the dataset has other batches (order, batch size or splits)")

@@ -15,7 +15,8 @@ struct ModelSession {
   /// What it has taken from another model, if it was just made from one.
   let warmStart: WarmStartReport?
 
-  /// Opens the model at `path`, or makes it where nothing was ever committed.
+  /// Opens the model at `path`, or makes it where nothing was ever committed. A model of a dataset that this one extends becomes one of
+  /// this dataset.
   ///
   /// - Parameters:
   ///   - header: of a new model; one that is there must agree with it.
@@ -41,21 +42,42 @@ struct ModelSession {
       return
     }
     warmStart = nil
-    store = try ModelStore.openForTraining(at: path)
-    self.header = try ModelHeader(store.header, path: path)
-    try self.header.requireSame(as: header, setup: setup, path: path)
+    let stored = try ModelStore.openForTraining(at: path)
+    var own = try ModelHeader(stored.header, path: path)
+    try own.requireSame(as: header, setup: setup, path: path)
+    if own.dataset.isAncestor(of: setup.dataset.manifest) {
+      try own.requireFirstEpoch(cursor: Int(stored.readState().cursor), path: path)
+      own.dataset = header.dataset
+      store = try stored.extended(tables: setup.rowLayout.tables, header: own.json)
+    } else {
+      store = stored
+    }
+    self.header = own
     guard store.layout == setup.rowLayout else {
       throw ChanterError(
         .mismatch,
         "the model's tables are not those of this dataset; train on the dataset that it was made with, or give"
           + " --out a new path", path: path)
     }
+    try VocabularyLink.update(in: path, of: setup.dataset)
     _ = try store.compactAll(maximumBlocks: compactionBlocks, stop: stop)
     let record = AlignedBuffer<UInt8>(
       count: DenseRecord.byteCount(parameterBytes: network.parameterBytes.count))
     cursor = Int(try store.readState(dense: UnsafeMutableRawBufferPointer(record.prefix())).cursor)
     state = try DenseRecord.state(record.rawBytes, cursor: cursor, path: path)
     try network.load(DenseRecord.parameters(record.rawBytes))
+  }
+}
+
+extension ModelHeader {
+  /// Throws unless every batch trained so far is the same in a dataset that extends this model's: within the first epoch it is, and
+  /// after it the two begin anew at different batches.
+  fileprivate func requireFirstEpoch(cursor: Int, path: String) throws {
+    guard cursor > dataset.trainBatches else { return }
+    throw ChanterError(
+      .mismatch,
+      "the model was trained for \(cursor) batches, more than one epoch (\(dataset.trainBatches)) of the dataset that this one"
+        + " extends, so it cannot go on here; begin a new model with --from this one", path: path)
   }
 }
 

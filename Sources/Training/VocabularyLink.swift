@@ -25,6 +25,14 @@ enum VocabularyLink {
     if dataset.manifest.hasVocabulary { try put(path(in: dataset.path), at: target) }
   }
 
+  /// Puts the dataset's vocabulary in place of one that it extends, also where an earlier run was killed before it could.
+  static func update(in modelPath: String, of dataset: Dataset) throws {
+    guard dataset.manifest.hasVocabulary, let file = file(in: modelPath),
+      try VocabularyFile.statedIdentity(file) != dataset.manifest.vocabularyIdentity
+    else { return }
+    try put(path(in: dataset.path), at: file)
+  }
+
   /// Puts the vocabulary of one model, if it has one, into the directory of another.
   static func copy(from modelPath: String, to directory: String) throws {
     let source = path(in: modelPath)
@@ -37,7 +45,7 @@ enum VocabularyLink {
     let partial = target + partialSuffix
     try? FileManager.default.removeItem(atPath: partial)
     try File.duplicate(source, as: partial)
-    try File.move(partial, to: target)
+    try File.overwrite(target, with: partial)
   }
 
   /// Reads the whole file and throws unless it is the vocabulary with this identity; a model without one passes. Memory: a

@@ -16,11 +16,13 @@ enum SmallDataset {
   /// - Parameter batches: training batches; the last one is half full.
   static func write(
     to path: String, batches: Int, batchSize: Int, holdoutBatches: Int = 2, validBatches: Int = 0,
-    seed: UInt64 = 1
+    seed: UInt64 = 1, tables: [TableLayout] = SmallDataset.tables, extending base: Dataset? = nil
   ) throws {
     let random = CounterRandom(seed: seed, stream: 5)
     let output = try PendingOutput(path)
-    let writer = try DatasetWriter(to: output, tables: tables, denseCount: denseCount, batchSize: batchSize)
+    let writer = try DatasetWriter(
+      to: output, content: DatasetContent(tables: tables, denseCount: denseCount), batchSize: batchSize,
+      extending: base)
     let samples = SampleBatch(tableCount: tables.count, denseCount: denseCount, capacity: batchSize)
     var counter: UInt64 = 0
     func draw(_ bound: UInt64) -> UInt64 {

@@ -11,6 +11,16 @@ public enum VocabularyFile {
   public static let maximumValueBytes = 65_535
   static let maximumNameBytes = 1024
 
+  /// The identity that the end of the file states; that the values have it, only reading all of them shows. Nil if there is none.
+  public static func statedIdentity(_ path: String) throws -> String? {
+    let file = try File(reading: path)
+    let size = try file.size()
+    guard size >= headerBytes + blockHeaderBytes + 32 else { return nil }
+    let bytes = GrowableBuffer<UInt8>()
+    try file.read(at: size - 32, into: bytes.extend(by: 32), count: 32)
+    return String(validating: bytes.bytes, as: UTF8.self)
+  }
+
   /// Reads the whole file into a `Vocabulary`; memory by distinct values.
   public static func load(_ path: String) throws -> Vocabulary {
     let reader = try VocabularyReader(path)

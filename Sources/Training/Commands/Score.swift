@@ -53,13 +53,16 @@ public final class Scorer {
   ///   - memory: bytes to stay within; nil takes 512 MiB, or the least that works if that is more.
   ///   - otherBytes: what `body` keeps in memory; part of the budget.
   ///   - body: gets each batch with its scores, `batch.sampleCount` of them.
-  /// - Throws: `.mismatch` if the dataset numbers its rows in another way than the one that the model was trained on.
+  /// The dataset may be extended by the one that the model was trained on, or extend it: values that are new since then count as
+  /// unseen.
+  /// - Throws: `.mismatch` if the dataset numbers its rows in another way.
   public func score(
     _ dataset: Dataset, split: Split, memory: Int?, otherBytes: Int = 0,
     _ body: (Batch, UnsafePointer<Float>) throws -> Void
   ) throws {
     let manifest = dataset.manifest
-    guard manifest.vocabularyIdentity == header.dataset.vocabulary, manifest.tables == store.layout.tables,
+    let tables = store.layout.tables
+    guard header.dataset.sharesRows(with: manifest), manifest.tables.map(\.name) == tables.map(\.name),
       manifest.features == header.dataset.features,
       manifest.denseCount == header.denseCount
     else {
@@ -79,6 +82,7 @@ public final class Scorer {
       decode: { step, batch in
         guard step < part.batches else { return false }
         try reader.read(step, into: batch)
+        batch.makeUnseen(beyond: tables)
         return true
       }, body)
   }
