@@ -23,7 +23,8 @@ struct FinalNumbering {
       rows.withUnsafeMutableBufferPointer { rows in
         pool.run(tables.count) { table, _ in
           let counter = tables[table].counter
-          order[table] = counter.order(minimumCount: rule.minimumCount, limit: rule.limit)
+          order[table] = counter.order(
+            minimumCount: rule.minimumCount, limit: rule.limit(beside: counter.known))
           rows[table] = counter.finalRows(order[table])
         }
       }
@@ -31,7 +32,8 @@ struct FinalNumbering {
     self.order = order
     self.rows = rows
     self.tables = zip(tables, order).map { table, order in
-      TableLayout(name: table.name, rows: UInt32(order.count + Vocabulary.reservedRows))
+      TableLayout(
+        name: table.name, rows: UInt32(Vocabulary.reservedRows + table.counter.known + order.count))
     }
   }
 
@@ -40,16 +42,18 @@ struct FinalNumbering {
   /// A spilled value appeared later than every value in memory of its table: so with equal counts it comes behind.
   /// - Parameters:
   ///   - tables: their spilled values are counted; each gets its row, or 0.
+  ///   - parent: identity of the vocabulary that is extended.
   ///   - file: gets the rows.
   ///   - progress: called with the tables done.
   /// - Returns: the numbering of the values in memory, and the identity of the vocabulary.
   static func merging(
-    _ tables: [TableValues], _ rule: NumberingRule, hashRows: Int?, to path: String, _ file: StreamFile,
-    _ progress: (Int) throws -> Void
+    _ tables: [TableValues], _ rule: NumberingRule, parent: String?, hashRows: Int?, to path: String,
+    _ file: StreamFile, _ progress: (Int) throws -> Void
   ) throws -> (numbering: FinalNumbering, identity: String) {
     var layouts: [TableLayout] = []
     var rows: [[UInt32]] = []
-    let writer = try VocabularyWriter(path, tableCount: tables.count, hashRows: hashRows)
+    let writer = try VocabularyWriter(
+      path, tableCount: tables.count, parent: parent, hashRows: hashRows)
     for (number, table) in tables.enumerated() {
       let counter = table.counter
       let order = counter.order(minimumCount: rule.minimumCount)
@@ -57,7 +61,9 @@ struct FinalNumbering {
       var frequency = Frequency()
       for number in order { frequency.add(counter.uses(of: number)) }
       for partition in partitions { frequency.add(partition.frequency) }
-      let count = Vocabulary.reservedRows + min(rule.limit, frequency.values)
+      let first = Vocabulary.reservedRows + counter.known
+      let limit = rule.limit(beside: counter.known)
+      let count = first + min(limit, frequency.values)
       guard count <= Int(UInt32.max) else {
         throw ChanterError(
           .unsupported, "table \(table.name) has more than 2^32 - 3 values; raise --min-count")
@@ -65,8 +71,9 @@ struct FinalNumbering {
       let layout = TableLayout(name: table.name, rows: UInt32(count))
       layouts.append(layout)
       try writer.beginTable(layout)
-      var row = UInt32(Vocabulary.reservedRows)
-      var cut = RowLimit(frequency, limit: rule.limit)
+      for known in 0..<counter.known { try writer.append(counter.value(UInt32(known))) }
+      var row = UInt32(first)
+      var cut = RowLimit(frequency, limit: limit)
       func next(_ uses: UInt32, _ value: UnsafeRawBufferPointer) throws -> UInt32 {
         guard cut.takes(uses) else { return Vocabulary.unseenRow }
         try writer.append(value)
@@ -80,7 +87,7 @@ struct FinalNumbering {
         try partitions[partition].assign(next(value.count, value.bytes), file)
         try merge.advance()
       }
-      var provisional = counter.rowsOfNoValue
+      var provisional = counter.rowsOfKnown
       for own in order {
         let uses = counter.uses(of: own)
         let value = SortedValue(count: uses, first: 0, bytes: counter.value(own))

@@ -73,6 +73,7 @@ final class LogReading {
       TableValues($1, number: $0, hashRows: options.hashRows)
     }
     self.tables = tables
+    if let base = options.base { try KnownValues(base).load(into: tables, memory: memory) }
     let path = work.file(.samples)
     if let recovered = try SampleSpool.recover(
       path, in: work.output.directory, shape: parser.layout.shape, chunkSamples: options.batchSize,

@@ -7,6 +7,8 @@ struct NumberingRule {
   /// Most rows of a table, the two reserved ones included; nil for no limit.
   var maximumRows: Int?
 
-  /// How many values of a table may get rows.
-  var limit: Int { maximumRows.map { $0 - Vocabulary.reservedRows } ?? .max }
+  /// How many values of a table may get rows beside the `known` ones that have some.
+  func limit(beside known: Int) -> Int {
+    maximumRows.map { max(0, $0 - Vocabulary.reservedRows - known) } ?? .max
+  }
 }

@@ -8,6 +8,9 @@ import Primitives
 /// read back, its numbers become rows, and batches are made. Memory grows with distinct values, never with samples, and stays
 /// below `options.memory`; the result does not depend on the threads or the memory.
 ///
+/// With `options.base` the result is that dataset with what these inputs add to it as one more part: its rows keep their numbers and
+/// its files are linked; values that it lacks get the rows after its own.
+///
 /// A process that is killed leaves its work beside the output, under `OUT.partial`; the same call goes on from there and makes
 /// the same bytes. On any error nothing named `options.output` exists and what was begun is removed.
 /// - Parameters:
@@ -60,8 +63,9 @@ public func preprocess(
     try reading.hold(from: training)
     if reading.tables.contains(where: { $0.spilled != nil }) {
       try SpilledNumbering.make(
-        reading.tables, rule, training: training, memory: memory, hashRows: options.hashRows, work: work,
-        pool, progress)
+        reading.tables, rule, training: training, memory: memory,
+        parent: options.base?.manifest.vocabularyIdentity, hashRows: options.hashRows, work: work, pool,
+        progress)
       numbered = try work.read(SpilledNumbering.self, .numbering)
     }
   }
@@ -80,11 +84,11 @@ public func preprocess(
     for table in reading.tables { thresholds.add(table.counter.statistics) }
     nonisolated(unsafe) let tables = reading.tables
     let (layouts, order, path) = (numbering.tables, numbering.order, work.file(.vocabulary))
-    let hashRows = options.hashRows
+    let (parent, hashRows) = (options.base?.manifest.vocabularyIdentity, options.hashRows)
     // Written while the samples are encoded: both only read the counters.
     vocabulary = NamedThread("vocabulary") {
       File.remove(path)
-      let made = try writeVocabulary(tables, layouts, order, hashRows: hashRows, to: path)
+      let made = try writeVocabulary(tables, layouts, order, parent: parent, hashRows: hashRows, to: path)
       identity.update { $0 = made }
     }
   }
@@ -97,7 +101,8 @@ public func preprocess(
     content.densePrecision = options.densePrecision
     let writer = try DatasetWriter(
       to: work.output, content: content, batchSize: options.batchSize, segmentBytes: options.segmentBytes,
-      rowsPerPartition: memory.rowsPerPartition, bagEntries: memory.bagEntries, pool: pool, keepsWork: true)
+      rowsPerPartition: memory.rowsPerPartition, bagEntries: memory.bagEntries, pool: pool, keepsWork: true,
+      extending: options.base)
     let encoding = Encoding(
       spool: spool, numbering: numbering, spilled: spilled, statistics: statistics, layout: layout,
       precision: options.densePrecision, pool: pool
@@ -122,12 +127,14 @@ public func preprocess(
 }
 
 private func writeVocabulary(
-  _ tables: [TableValues], _ layouts: [TableLayout], _ order: [[UInt32]], hashRows: Int?, to path: String
+  _ tables: [TableValues], _ layouts: [TableLayout], _ order: [[UInt32]], parent: String?, hashRows: Int?,
+  to path: String
 ) throws -> String {
-  let writer = try VocabularyWriter(path, tableCount: tables.count, hashRows: hashRows)
+  let writer = try VocabularyWriter(path, tableCount: tables.count, parent: parent, hashRows: hashRows)
   for (table, layout) in layouts.enumerated() {
     let counter = tables[table].counter
     try writer.beginTable(layout)
+    for known in 0..<counter.known { try writer.append(counter.value(UInt32(known))) }
     for number in order[table] { try writer.append(counter.value(number)) }
   }
   return try writer.finish()

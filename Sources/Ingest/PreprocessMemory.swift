@@ -23,6 +23,12 @@ struct PreprocessMemory {
   /// The most memory that a compressed input may ask for to be unpacked.
   let windowBytes: Int
 
+  /// What is spent on other things.
+  private let fixedBytes: Int
+
+  /// The limit that gives values so much.
+  func totalBytes(forValues bytes: Int) -> Int { fixedBytes + 2 * bytes }
+
   /// Entries of a sample's bag that there is room for on average, at least.
   static let usualBagLength = 64
 
@@ -35,6 +41,7 @@ struct PreprocessMemory {
       rowsPerPartition = DatasetWriter.defaultRowsPerPartition
       threads = options.threads
       windowBytes = ZstdDecoder.largestWindow
+      fixedBytes = 0
       return
     }
     let shape = layout.shape
@@ -52,6 +59,9 @@ struct PreprocessMemory {
         + threads * options.batchSize * SampleBatch.bytes(shape: shape, capacity: 1)
         + threads * SampleSpool.bytesByBagEntry * bagEntries
         + shape.tableCount * StreamReader.bytes
+        + (options.base.map { base in
+          Split.allCases.map { DatasetSamples.bytes(of: base, $0) }.max() ?? 0
+        } ?? 0)
       let arranging =
         Arrangement.isNeeded(options) ? Arrangement.bytes(options.schema, layout, threads: threads) : 0
       // Each has ended when the next begins.
@@ -80,7 +90,8 @@ struct PreprocessMemory {
       }
     }
     bagEntries = leastEntries + moreEntries
-    rest = memory - fixed(threads, bagEntries)
+    fixedBytes = fixed(threads, bagEntries)
+    rest = memory - fixedBytes
     // Order and rows of the values in memory, partitions, and the next uses are never there at the same time; each
     // takes at most a quarter.
     valueBytes = options.valueBytes ?? rest / 2

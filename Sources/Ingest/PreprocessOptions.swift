@@ -31,6 +31,8 @@ public struct PreprocessOptions: Sendable {
   /// How many buckets values are hashed to in place of a vocabulary, 1 to 2^32 - 3; nil for exact values. Only the buckets that
   /// training uses get rows.
   public var hashRows: Int?
+  /// The dataset that the new one extends, if any; see `extend`.
+  public private(set) var base: Dataset?
   /// Most memory of the process in bytes; nil for none. What does not fit goes through temporary files beside the output,
   /// and the result stays the same.
   public var memory: Int?
@@ -48,6 +50,33 @@ public struct PreprocessOptions: Sendable {
   public init(inputs: [String], output: String) {
     self.inputs = inputs
     self.output = output
+  }
+
+  /// Makes the result an extension of `dataset`, which stays as it is. Schema, statistics, batch size, precision and buckets are
+  /// those of the dataset from here on.
+  /// - Parameter schema: what the lines of these inputs are: the dataset's schema, but that it may split by other times; nil for the
+  ///   dataset's own.
+  /// - Throws: `.badInput` for a dataset that cannot be extended, `.mismatch` for another schema.
+  public mutating func extend(_ dataset: Dataset, schema: Schema? = nil) throws {
+    let manifest = dataset.manifest
+    guard manifest.hasVocabulary, let json = manifest.schema else {
+      throw ChanterError(
+        .badInput,
+        "nothing can be appended to this dataset: it was written from row numbers and does not know its values",
+        path: dataset.path)
+    }
+    let own = try Schema(json: json, path: dataset.path)
+    guard let schema = (schema ?? own).taking(statisticsOf: own) else {
+      throw ChanterError(
+        .mismatch,
+        "this dataset has another schema: only where it splits by time may differ; leave out --schema to use its own",
+        path: dataset.path)
+    }
+    self.schema = schema
+    batchSize = manifest.batchSize
+    densePrecision = manifest.densePrecision
+    hashRows = try VocabularyReader(dataset.vocabularyPath).hashRows
+    base = dataset
   }
 
   /// Training, then validation, then test.
@@ -91,6 +120,11 @@ public struct PreprocessOptions: Sendable {
       "the batch size is \(batchSize); it must be 1 to \(Manifest.maximumBatchSize)")
     try require(
       holdout >= 0 && holdout < 1, "the held-out share is \(holdout); it must be at least 0 and below 1")
+    if let base {
+      try require(
+        Self.canonical(base.path) != Self.canonical(output),
+        "--append makes a new dataset and leaves the old one as it is: give --out another path")
+    }
     try require(threads >= 1, "the number of threads is \(threads); it must be at least 1")
     if case .skip(let limit) = badLines {
       try require(limit >= 0, "the most bad lines are \(limit); it must be at least 0")
@@ -104,6 +138,12 @@ public struct PreprocessOptions: Sendable {
         (1...Int(UInt32.max) - 2).contains(hashRows),
         "values are to be hashed to \(hashRows) buckets; it must be 1 to \(Int(UInt32.max) - 2)")
     }
+  }
+}
+
+extension PreprocessOptions {
+  private static func canonical(_ path: String) -> String {
+    URL(fileURLWithPath: path).resolvingSymlinksInPath().standardizedFileURL.path
   }
 }
 

@@ -137,6 +137,7 @@ extension PreprocessOptions {
     values["schema"] = try schema.json()
     values["share for validation"] = "\(validShare)"
     values["parts of the inputs"] = "\(inputs.count), \(validInputs.count), \(testInputs.count)"
+    values["--append"] = base.map { "\($0.path) \($0.manifest.batchingIdentity)" }
     values["--max-rows"] = maximumRows.map(String.init)
     values["--hash-rows"] = hashRows.map(String.init)
     // How much fits in memory decides what was put on the disk.

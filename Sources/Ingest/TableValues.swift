@@ -55,6 +55,13 @@ final class TableValues {
     noted = count
   }
 
+  /// Takes the value of the next row of the dataset that is extended.
+  /// - Returns: false for a value that is there already.
+  func know(_ value: UnsafeRawBufferPointer) -> Bool {
+    noted += 1
+    return counter.know(value)
+  }
+
   /// Takes a value that was noted in a run that was interrupted.
   func restore(_ value: UnsafeRawBufferPointer) {
     counter.restore(value)

@@ -22,11 +22,11 @@ struct ValueCount: BitwiseCopyable {
 
   /// Numbers of values in row order: those seen at least 16 times by frequency, ties by number, which ascend with first
   /// appearance; then the others by number. Values rarer than `minimumCount` are left out, and the rarest beyond `limit`, of
-  /// equal ones those that appeared last.
-  static func order(_ counts: [ValueCount], minimumCount: Int, limit: Int) -> [UInt32] {
+  /// equal ones those that appeared last; so are those before number `first`.
+  static func order(_ counts: [ValueCount], from first: Int = 0, minimumCount: Int, limit: Int) -> [UInt32] {
     var frequent: [UInt32] = []
     var others: [UInt32] = []
-    for number in counts.indices {
+    for number in min(first, counts.count)..<counts.count {
       let count = counts[number].training
       // A value that only held-out samples have gets no row, whatever the threshold.
       if count == 0 || Int(count) < minimumCount { continue }

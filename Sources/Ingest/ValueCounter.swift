@@ -8,6 +8,8 @@ final class ValueCounter {
 
   private let values = ValueTable()
   private var counts: [ValueCount] = []
+  /// The first so many values have rows already, in their order from 2 on: those of the dataset that is extended.
+  private(set) var known = 0
 
   /// Numbers and counts a column. The row of a value is its number in order of first appearance, from 2 on; an empty
   /// value has row 1 and is not counted.
@@ -49,15 +51,23 @@ final class ValueCounter {
   /// Takes a value again that `add` numbered in a run that was interrupted.
   func restore(_ value: UnsafeRawBufferPointer) { _ = values.intern(value) }
 
-  /// Values that get rows, in row order, as `ValueCount.order` has it.
+  /// Takes the value of the next row, before anything is counted.
+  /// - Returns: false for a value that is there already.
+  func know(_ value: UnsafeRawBufferPointer) -> Bool {
+    guard values.intern(value) == known else { return false }
+    known += 1
+    return true
+  }
+
+  /// Values that get rows behind those of the known ones, in row order, as `ValueCount.order` has it.
   func order(minimumCount: Int, limit: Int = .max) -> [UInt32] {
-    ValueCount.order(counts, minimumCount: minimumCount, limit: limit)
+    ValueCount.order(counts, from: known, minimumCount: minimumCount, limit: limit)
   }
 
   /// The final row for each row that `add` gave, by a result of `order`; 0 for values that are left out.
   func finalRows(_ order: [UInt32]) -> [UInt32] {
-    var rows = rowsOfNoValue
-    var row = UInt32(Vocabulary.reservedRows)
+    var rows = rowsOfKnown
+    var row = UInt32(Vocabulary.reservedRows + known)
     for number in order {
       rows[Int(number) + Vocabulary.reservedRows] = row
       row += 1
@@ -65,17 +75,17 @@ final class ValueCounter {
     return rows
   }
 
-  /// As `finalRows` before any value has a row.
-  var rowsOfNoValue: [UInt32] {
+  /// As `finalRows` before any but the known values has a row.
+  var rowsOfKnown: [UInt32] {
     var rows = [UInt32](repeating: Vocabulary.unseenRow, count: provisionalRows)
-    rows[Int(Vocabulary.emptyRow)] = Vocabulary.emptyRow
+    for row in Int(Vocabulary.emptyRow)..<Vocabulary.reservedRows + known { rows[row] = UInt32(row) }
     return rows
   }
 
-  /// What the thresholds need to know.
+  /// What the thresholds need to know; known values do not depend on them.
   var statistics: ThresholdCounts {
     var result = ThresholdCounts()
-    for count in counts { result.add(count) }
+    for count in counts.dropFirst(known) { result.add(count) }
     return result
   }
 

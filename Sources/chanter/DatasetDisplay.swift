@@ -45,11 +45,23 @@ struct DatasetDisplay {
       let unseenInHoldout: Double
     }
 
+    /// What was written at a time.
+    struct Addition: Encodable {
+      let trainSamples: Int
+      let validSamples: Int
+      let holdoutSamples: Int
+      let trainBatches: Int
+      let rows: Int
+      let vocabulary: String
+      let batching: String
+    }
+
     let denseFeatures: Int
     let batchSize: Int
     let vocabulary: String
     let batching: String
     let splits: [Part]
+    let parts: [Addition]
     let tables: [Table]
   }
 
@@ -64,11 +76,20 @@ struct DatasetDisplay {
         name: split.rawValue, samples: part.samples, batches: part.batches, labelMean: part.labelMean,
         bytes: bytes, bytesPerSample: part.samples > 0 ? Double(bytes) / Double(part.samples) : 0)
     }
+    let additions = manifest.parts.enumerated().map { number, part in
+      Summary.Addition(
+        trainSamples: part.train, validSamples: part.valid, holdoutSamples: part.holdout,
+        trainBatches: manifest.batches(of: .train, parts: number + 1)
+          - manifest.batches(of: .train, parts: number),
+        rows: part.rows.reduce(0) { $0 + Int($1) }, vocabulary: part.vocabularyIdentity,
+        batching: part.batchingIdentity)
+    }
     if format == .json {
       return try printJSON(
         Summary(
           denseFeatures: manifest.denseCount, batchSize: manifest.batchSize,
           vocabulary: manifest.vocabularyIdentity, batching: manifest.batchingIdentity, splits: parts,
+          parts: additions,
           tables: uses.map {
             Summary.Table(
               name: $0.name, rows: $0.rows, usedRows: $0.usedRows, top01: $0.topShares[0],
@@ -83,15 +104,26 @@ struct DatasetDisplay {
       ("vocabulary", manifest.vocabularyIdentity + (manifest.hasVocabulary ? "" : " (no raw values)")),
       ("batching", manifest.batchingIdentity),
     ])
-    printHeading("parts")
+    printHeading("splits")
     printColumns(
-      ["part", "samples", "batches", "label mean", "on disk", "bytes a sample"],
+      ["split", "samples", "batches", "label mean", "on disk", "bytes a sample"],
       parts.map {
         [
           $0.name, grouped($0.samples), grouped($0.batches), fixed($0.labelMean, 4),
           ByteSize.format($0.bytes), fixed($0.bytesPerSample, 1),
         ]
       })
+    if additions.count > 1 {
+      printHeading("parts: samples that each added, and what the dataset was with it")
+      printColumns(
+        ["part", "train", "valid", "holdout", "train batches", "rows", "vocabulary", "batching"],
+        additions.enumerated().map {
+          [
+            "\($0 + 1)", grouped($1.trainSamples), grouped($1.validSamples), grouped($1.holdoutSamples),
+            grouped($1.trainBatches), grouped($1.rows), $1.vocabulary, $1.batching,
+          ]
+        })
+    }
     printHeading(
       "tables: share of the training accesses that the most used rows take, and values by their uses")
     printColumns(

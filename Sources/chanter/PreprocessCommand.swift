@@ -22,8 +22,16 @@ struct Preprocess: ParsableCommand {
       A run that was killed goes on where it stopped when the same command is given again, and makes the same bytes. Its work \
       lies in OUT.partial.
 
+      --append makes a dataset that begins with another one, whose files are linked (copied to another file system), and goes on with
+      these logs: rows of known values keep their numbers, new values get the rows after them, and a model within its first epoch of the
+      old dataset goes on with the new one at the first new batch. Schema, statistics, batch size, --dense and --hash-rows are those of
+      the old dataset; a schema may be given again with other times to split by. --min-count and --max-rows are not: a value that
+      was too rare for a row before counts by its uses in the new logs alone. All values of the old dataset have to fit into half of
+      --memory.
+
       Examples:
         chanter preprocess clicks.tsv --out clicks.dataset
+        chanter preprocess monday.tsv --append clicks.dataset --out clicks-2.dataset
         chanter preprocess day_0.tsv day_1.tsv --out days.dataset --batch-size 4096 --min-count 2
         chanter preprocess day_0.gz day_1.tsv.zst --out days.dataset --on-error skip --max-errors 100
         chanter preprocess clicks.tsv --out clicks.dataset --memory 512MiB --max-rows 1000000
@@ -42,17 +50,21 @@ struct Preprocess: ParsableCommand {
     [String] = []
   @Option(
     help: ArgumentHelp("What the lines are: a schema file or a preset.", valueName: "file|preset"))
-  var schema = "criteo-kaggle"
+  var schema: String?
   @Option(help: "The dataset: a directory that is made.") var out: String
-  @Option(help: "Samples of a batch.") var batchSize = 2048
+  @Option(
+    help: ArgumentHelp(
+      "A dataset that stays as it is and that the new one begins with.", valueName: "dataset"))
+  var append: String?
+  @Option(help: "Samples of a batch (default: 2048).") var batchSize: Int?
   @Option(
     help:
       "Share of the training inputs, from their end, that is held out (default: 0.1, and 0 if something else tells)."
   )
   var holdout: Double?
   @Option(help: "Share of the training inputs before that for validation.") var validShare = 0.0
-  @Option(help: "How dense columns are stored: fp16 halves them, to 11 bits.") var dense =
-    DensePrecision.fp32
+  @Option(help: "How dense columns are stored: fp16 halves them, to 11 bits (default: fp32).")
+  var dense: DensePrecision?
   @Option(help: "Least training samples that a value needs for a row of its own.") var minCount = 1
   @Option(help: "Most rows of a table: beyond it the rarest values share a row with the unseen ones.")
   var maxRows: Int?
@@ -78,8 +90,9 @@ struct Preprocess: ParsableCommand {
   }
 
   func validate() throws {
-    if !(1...Manifest.maximumBatchSize).contains(batchSize) {
-      throw ValidationError("--batch-size: expected 1 to \(Manifest.maximumBatchSize)")
+    try requireRange("--batch-size", batchSize, 1...Manifest.maximumBatchSize)
+    if append != nil, thresholds {
+      throw ValidationError("--thresholds looks at whole datasets; it does not go with --append")
     }
     if inputs.isEmpty && train.isEmpty {
       throw ValidationError("expected at least one input, or - for standard input")
@@ -148,20 +161,25 @@ struct Preprocess: ParsableCommand {
     let thresholds: ThresholdReport
     let vocabulary: String
     let batching: String
+    let parts: Int
   }
 
   func run() throws {
     var options = PreprocessOptions(inputs: inputs + train, output: out)
     options.validInputs = valid
     options.testInputs = test
-    options.schema = try SchemaReader.read(schema)
-    options.batchSize = batchSize
+    if let append {
+      try extend(&options, append)
+    } else {
+      options.schema = try schema.map { try SchemaReader.read($0) } ?? .criteo
+      options.batchSize = batchSize ?? options.batchSize
+      options.densePrecision = dense ?? options.densePrecision
+      options.hashRows = hashRows
+    }
     options.holdout = holdout ?? (test.isEmpty && !options.schema.namesParts ? 0.1 : 0)
     options.validShare = validShare
-    options.densePrecision = dense
     options.minimumCount = minCount
     options.maximumRows = maxRows
-    options.hashRows = hashRows
     if let threads { options.threads = threads }
     options.memory = memory?.bytes
     if onError == .skip { options.badLines = .skip(atMost: maxErrors ?? 1000) }
@@ -185,9 +203,15 @@ struct Preprocess: ParsableCommand {
           tables: manifest.tables.map { Table(name: $0.name, rows: Int($0.rows)) }, bytes: report.bytes,
           labelMean: manifest.train.labelMean, holdoutUnseenShare: report.unseenShare,
           skipped: Skipped(report.skipped), thresholds: thresholds, vocabulary: manifest.vocabularyIdentity,
-          batching: manifest.batchingIdentity))
+          batching: manifest.batchingIdentity, parts: manifest.parts.count))
     case .text:
+      let added = manifest.parts.last.map { part in
+        Split.allCases.reduce(0) { $0 + part.samples($1) }
+      }
       let lines: [(String, String)?] = [
+        append == nil
+          ? nil
+          : ("appended", "\(grouped(added ?? 0)) samples, which are part \(manifest.parts.count)"),
         (
           "training",
           "\(grouped(manifest.train.samples)) samples in \(grouped(manifest.train.batches)) batches"
@@ -204,7 +228,10 @@ struct Preprocess: ParsableCommand {
         ),
         ("rows", "\(grouped(rows)) in \(manifest.tables.count) tables"),
         ("label mean", fixed(manifest.train.labelMean, 4)),
-        ("unseen in held out", fixed(100 * report.unseenShare, 2) + "% of the values"),
+        (
+          append == nil ? "unseen in held out" : "unseen in appended held out",
+          fixed(100 * report.unseenShare, 2) + "% of the values"
+        ),
         (
           "on disk",
           "\(ByteSize.format(report.bytes)), \(fixed(Double(report.bytes) / Double(manifest.samples), 1)) bytes a sample"
@@ -214,6 +241,21 @@ struct Preprocess: ParsableCommand {
       show(report.skipped)
       if self.thresholds { thresholds.show() }
     }
+  }
+
+  /// What the dataset has decided may be given again, but not otherwise.
+  private func extend(_ options: inout PreprocessOptions, _ path: String) throws {
+    let base = try Dataset(opening: path)
+    try options.extend(base, schema: try schema.map { try SchemaReader.read($0) })
+    func require<Value: Equatable>(_ flag: String, _ given: Value?, _ own: Value?) throws {
+      guard let given, given != own else { return }
+      throw ChanterError(
+        .mismatch, "\(flag) is \(own.map { "\($0)" } ?? "not used") in this dataset; leave it out", path: path
+      )
+    }
+    try require("--batch-size", batchSize, options.batchSize)
+    try require("--dense", dense?.rawValue, options.densePrecision.rawValue)
+    try require("--hash-rows", hashRows, options.hashRows)
   }
 
   private func show(_ skipped: SkippedLines) {

@@ -60,6 +60,23 @@ extension Schema {
       maximumBagLength: longestBags)
   }
 
+  /// This schema with the statistics that were found for `old`, or nil if samples of the two are not alike; splits may differ.
+  func taking(statisticsOf old: Schema) -> Schema? {
+    var result = self
+    for (number, column) in old.columns.enumerated() where number < columns.count {
+      switch (columns[number].kind, column.kind) {
+      case (.dense(.standardise(nil)), .dense(.standardise)): result.columns[number].kind = column.kind
+      case (.buckets(.quantiles(let count), let table), .buckets(.boundaries(let edges), let other))
+      where edges.count < count && table == other:
+        result.columns[number].kind = column.kind
+      default: break
+      }
+    }
+    var unsplit = result
+    unsplit.split = old.split
+    return unsplit == old ? result : nil
+  }
+
   /// The time column, if there is one.
   var timeColumn: SchemaColumn? {
     columns.first { if case .time = $0.kind { true } else { false } }

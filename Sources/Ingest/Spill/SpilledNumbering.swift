@@ -15,7 +15,8 @@ struct SpilledNumbering: Codable {
   /// Counts the spilled values, numbers all, writes the vocabulary, and gives each spilled use its row.
   static func make(
     _ tables: [TableValues], _ rule: NumberingRule, training: Int, memory: PreprocessMemory,
-    hashRows: Int?, work: PreprocessWork, _ pool: WorkerPool, _ progress: (PreprocessProgress) throws -> Void
+    parent: String?, hashRows: Int?, work: PreprocessWork, _ pool: WorkerPool,
+    _ progress: (PreprocessProgress) throws -> Void
   ) throws {
     var partitions: [SpilledPartition] = []
     for table in tables {
@@ -40,7 +41,7 @@ struct SpilledNumbering: Codable {
     let path = work.file(.vocabulary)
     File.remove(path)
     let (numbering, identity) = try FinalNumbering.merging(
-      tables, rule, hashRows: hashRows, to: path, scratch
+      tables, rule, parent: parent, hashRows: hashRows, to: path, scratch
     ) { try progress(PreprocessProgress(phase: .numbering, done: $0, total: tables.count)) }
     try each(.resolving) { try $0.resolve(scratch) }
     let resolved = try StreamFile(work.file(.resolved))
