@@ -65,6 +65,7 @@ public struct PreprocessOptions: Sendable {
         "nothing can be appended to this dataset: it was written from row numbers and does not know its values",
         path: dataset.path)
     }
+    try dataset.requireExtensible()
     let own = try Schema(json: json, path: dataset.path)
     guard let schema = (schema ?? own).taking(statisticsOf: own) else {
       throw ChanterError(

@@ -32,7 +32,8 @@ final class PreprocessWork {
       var size: Int?
       var modified: Int?
     }
-    var version = 1
+    /// Raised with every change of a work file's bytes: what another program left is no work to go on from.
+    var version = 2
     var inputs: [Input]
     var options: [String: String]
   }

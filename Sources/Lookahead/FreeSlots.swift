@@ -6,7 +6,7 @@ struct FreeSlots {
   /// One a slot; that of a slot given back holds the number of the one given back before.
   private let keys: AlignedBuffer<RowKey>
   private var lastGiven = FreeSlots.none
-  /// Slots from this one on were never taken, and their memory not touched.
+  /// Slots from this one on were never taken.
   private var firstUnused = 0
   private(set) var count: Int
 

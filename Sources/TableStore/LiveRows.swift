@@ -69,9 +69,12 @@ extension ModelStore {
         for _ in 0..<groupBlocks {
           guard let block = try blocks.next(into: bytes) else { return read }
           try body(block, bytes)
-          next = block + 1
+          // No row number lies behind the last block that a table can have.
+          let isLast = UInt64(block.row) == geometry.lastBlock
+          next = isLast ? RowKey(table: block.table + 1, row: 0) : block + 1
         }
       } while !environment.hasNewerState(than: transaction)
+      if next.table >= tables.upperBound { return read }
       transaction.reset()
       try transaction.renew()
     }

@@ -66,7 +66,9 @@ public final class ModelStore: @unchecked Sendable {
     if try exists(at: path) { throw modelExists(path) }
     try prepare()
     let nursery = path + "/" + nurseryName
-    try? FileManager.default.removeItem(atPath: nursery)
+    // What an interrupted creation left there, and nothing else.
+    for file in [dataFile, lockFile] { File.remove(nursery + "/" + file) }
+    rmdir(nursery)
     guard mkdir(nursery, 0o755) == 0 else {
       throw failure(errno, attempt: "make the model's files", path: path)
     }
@@ -92,15 +94,21 @@ public final class ModelStore: @unchecked Sendable {
 
   /// Replaces the header and gives tables more rows, with one durable transaction. Nothing stored changes: a row that was not there
   /// before has its initial value.
-  /// - Parameter tables: those of the layout, with at least their rows.
+  /// - Parameter layout: that of this store, but for tables with more rows.
   /// - Returns: the store with which to go on instead of this one.
-  public func extended(tables: [TableLayout], header: String) throws -> ModelStore {
-    guard lock != nil, tables.map(\.name) == layout.tables.map(\.name),
-      zip(tables, layout.tables).allSatisfy({ $0.rows >= $1.rows })
-    else { throw ChanterError(.broken, "the tables of a model can only get more rows", path: path) }
-    let layout = RowLayout(
-      tables: tables, dimension: layout.dimension, stateFloats: layout.stateFloats, seed: layout.seed,
-      randomWeights: layout.randomWeights, initialScales: layout.initialScales)
+  /// - Throws: `.mismatch` for a layout that is another in anything else; nothing was written then.
+  public func extended(to layout: RowLayout, header: String) throws -> ModelStore {
+    let own = self.layout
+    let grown = RowLayout(
+      tables: layout.tables, dimension: own.dimension, stateFloats: own.stateFloats, seed: own.seed,
+      randomWeights: own.randomWeights, initialScales: own.initialScales)
+    guard lock != nil, layout == grown, layout.tables.map(\.name) == own.tables.map(\.name),
+      zip(layout.tables, own.tables).allSatisfy({ $0.rows >= $1.rows })
+    else {
+      throw ChanterError(
+        .mismatch, "the model's tables are not those that this dataset extends; give --out a new path",
+        path: path)
+    }
     try environment.write { try Self.putHeader(layout, header: header, databases, $0) }
     return ModelStore(environment, databases, layout: layout, header: header, lock: lock)
   }

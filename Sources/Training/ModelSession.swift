@@ -45,10 +45,20 @@ struct ModelSession {
     let stored = try ModelStore.openForTraining(at: path)
     var own = try ModelHeader(stored.header, path: path)
     try own.requireSame(as: header, setup: setup, path: path)
+    let record = AlignedBuffer<UInt8>(
+      count: DenseRecord.byteCount(parameterBytes: network.parameterBytes.count))
+    cursor = Int(try stored.readState(dense: UnsafeMutableRawBufferPointer(record.prefix())).cursor)
+    state = try DenseRecord.state(record.rawBytes, cursor: cursor, path: path)
     if own.dataset.isAncestor(of: setup.dataset.manifest) {
-      try own.requireFirstEpoch(cursor: Int(stored.readState().cursor), path: path)
+      try own.requireFirstEpoch(cursor: cursor, path: path)
+      guard !state.isStopped else {
+        throw ChanterError(
+          .mismatch,
+          "the model stopped early on the dataset that this one extends, so it cannot go on here; begin a new model with"
+            + " --from this one", path: path)
+      }
       own.dataset = header.dataset
-      store = try stored.extended(tables: setup.rowLayout.tables, header: own.json)
+      store = try stored.extended(to: setup.rowLayout, header: own.json)
     } else {
       store = stored
     }
@@ -61,10 +71,6 @@ struct ModelSession {
     }
     try VocabularyLink.update(in: path, of: setup.dataset)
     _ = try store.compactAll(maximumBlocks: compactionBlocks, stop: stop)
-    let record = AlignedBuffer<UInt8>(
-      count: DenseRecord.byteCount(parameterBytes: network.parameterBytes.count))
-    cursor = Int(try store.readState(dense: UnsafeMutableRawBufferPointer(record.prefix())).cursor)
-    state = try DenseRecord.state(record.rawBytes, cursor: cursor, path: path)
     try network.load(DenseRecord.parameters(record.rawBytes))
   }
 }

@@ -25,12 +25,16 @@ enum VocabularyLink {
     if dataset.manifest.hasVocabulary { try put(path(in: dataset.path), at: target) }
   }
 
-  /// Puts the dataset's vocabulary in place of one that it extends, also where an earlier run was killed before it could.
+  /// Puts the dataset's vocabulary in place of one that it extends, also where an earlier run was killed before it could, and of one
+  /// that is lost or damaged.
   static func update(in modelPath: String, of dataset: Dataset) throws {
-    guard dataset.manifest.hasVocabulary, let file = file(in: modelPath),
-      try VocabularyFile.statedIdentity(file) != dataset.manifest.vocabularyIdentity
-    else { return }
-    try put(path(in: dataset.path), at: file)
+    guard dataset.manifest.hasVocabulary else { return }
+    if let file = file(in: modelPath),
+      (try? VocabularyFile.statedIdentity(file)) == dataset.manifest.vocabularyIdentity
+    {
+      return
+    }
+    try put(path(in: dataset.path), at: path(in: modelPath))
   }
 
   /// Puts the vocabulary of one model, if it has one, into the directory of another.
@@ -73,6 +77,9 @@ enum VocabularyLink {
   }
 
   private static func foreign(_ file: String) -> ChanterError {
-    ChanterError(.mismatch, "this vocabulary belongs to another model; restore the right file", path: file)
+    ChanterError(
+      .mismatch,
+      "this vocabulary belongs to another model; restore the right file, or give `chanter train` the model and its dataset once"
+        + " more, which puts it back", path: file)
   }
 }

@@ -28,7 +28,8 @@ import Testing
         Array(repeating: [.commit, .compaction, .opening, .fetch, .endOfEpoch], count: Self.killsOfEach)
         .flatMap { $0 } as [Instant]
       var epochs = 1
-      for attempt in 0..<60 {
+      // A run takes a fraction of a second, and which instants it offers is chance.
+      for attempt in 0..<300 {
         guard let instant = wanted.first else { break }
         let run = try Command.Running(train + ["--epochs", "\(epochs)"])
         let isHit = Self.killed(run.process, at: instant, of: model)
@@ -72,8 +73,8 @@ import Testing
       case .endOfEpoch: hasFetched && !fetches
       }
     }
-    // Opening is short; the others begin again and again, and not each time with the first.
-    if wanted != .opening { usleep(UInt32.random(in: 0..<300_000)) }
+    // These begin again and again, and are hit not each time with the first. The others come once.
+    if wanted != .opening, wanted != .endOfEpoch { usleep(UInt32.random(in: 0..<100_000)) }
     while process.isRunning {
       if isThere(threads(of: identifier)) {
         if wanted == .opening { usleep(UInt32.random(in: 0..<5000)) }

@@ -64,11 +64,24 @@ public struct DatasetContent: Sendable {
     try require(
       old.tables.map(\.name) == tables.map(\.name)
         && zip(old.tables, tables).allSatisfy { $0.rows <= $1.rows }, "tables with other names or more rows")
-    try require(old.parts.count < Manifest.maximumParts, "as many parts as a dataset can have")
+    try base.requireExtensible()
+  }
+}
+
+extension Dataset {
+  /// Throws if no samples can follow this dataset's, whatever they are.
+  public func requireExtensible() throws {
+    guard manifest.parts.count < Manifest.maximumParts else {
+      throw ChanterError(
+        .mismatch, "the dataset to extend has as many parts as a dataset can have; rebatch makes one of them",
+        path: path)
+    }
     // How a batch is cut into chunks follows from the largest one, which a model keeps.
-    try require(
-      old.spans(of: .train).largest == batchSize,
-      "no full batch for training (\(old.train.samples) samples, batches of \(batchSize)); preprocess both logs together"
-    )
+    guard manifest.spans(of: .train).largest == manifest.batchSize else {
+      throw ChanterError(
+        .mismatch,
+        "the dataset to extend has no full batch for training (\(manifest.train.samples) samples, batches of"
+          + " \(manifest.batchSize)); preprocess both logs together", path: path)
+    }
   }
 }

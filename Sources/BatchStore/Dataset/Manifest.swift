@@ -8,6 +8,8 @@ public struct Manifest: Codable, Equatable, Sendable {
   static let format = "chanter dataset"
   static let currentVersion = 3
   static let fileName = "manifest.json"
+  /// All frames of a split; the sum of two such numbers overflows nothing.
+  static let mostBytes = 1 << 60
   /// Limits that keep a damaged manifest from asking for absurd memory.
   static let maximumTables = 4096
   static let maximumFeatures = 4096
@@ -190,6 +192,11 @@ public struct Manifest: Codable, Equatable, Sendable {
         shape, samples: batchSize, unique: part.maximumUniqueRows, entries: part.maximumEntries)
       try require((0...bound).contains(part.maximumRawBytes), "frame size")
       try require((0...LZ4Block.bound(bound)).contains(part.maximumCompressedBytes), "frame size")
+      try require(
+        part.rawBytes >= part.maximumRawBytes && part.rawBytes <= Self.mostBytes
+          && part.compressedBytes >= part.maximumCompressedBytes && part.compressedBytes <= Self.mostBytes,
+        "number of bytes")
+      try require((0...1).contains(part.labelMean), "mean of the labels")
       // The planner's least capacity comes from these.
       let unions = part.largestUnions
       let windows =

@@ -162,7 +162,8 @@ final class SplitWriter {
     let target = UnsafeMutableRawBufferPointer(
       start: slot.raw.extend(by: header.rawBytes), count: header.rawBytes)
     if let problem = LZ4Block.decode(slot.packed.bytes, into: target) {
-      throw ChanterError(.corrupt, "the temporary file reads back wrong (\(problem))", path: spool.path)
+      throw ChanterError(
+        .corrupt, "the temporary file reads back wrong (\(problem)); run the command again", path: spool.path)
     }
     return header.number
   }

@@ -1,6 +1,6 @@
 import Primitives
 
-/// Writes the raw form of batches: first the body (rows, inverse, dense, labels), then the hints (next use, first
+/// Writes the raw form of batches: first the body (labels to inverse indices), then the hints (next use, first
 /// touch), which a dataset writer learns only when the whole trace is known. `Format.md` has the layout.
 struct BatchEncoder {
   let precision: DensePrecision

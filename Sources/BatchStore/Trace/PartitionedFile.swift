@@ -144,7 +144,8 @@ public final class PartitionReader {
     let target = UnsafeMutableRawBufferPointer(start: raw.extend(by: rawBytes), count: rawBytes)
     if let problem = LZ4Block.decode(packed.bytes, into: target) {
       throw ChanterError(
-        .corrupt, "the temporary file reads back wrong (\(problem))", path: source.file.path)
+        .corrupt, "the temporary file reads back wrong (\(problem)); run the command again",
+        path: source.file.path)
     }
   }
 }

@@ -148,7 +148,8 @@ public final class SampleSpool {
     if let problem = LZ4Block.decode(
       packed.bytes, into: UnsafeMutableRawBufferPointer(start: target, count: header.rawBytes))
     {
-      throw ChanterError(.corrupt, "the temporary file reads back wrong (\(problem))", path: file.path)
+      throw ChanterError(
+        .corrupt, "the temporary file reads back wrong (\(problem)); run the command again", path: file.path)
     }
     return header
   }

@@ -10,7 +10,7 @@ final class SampleSorter {
   private static let chunkSamples = 256
   /// Samples that are read at once where they are cut.
   private static let blockSamples = 4096
-  /// Most parts that samples are cut into at once: each has a file that is open.
+  /// Most parts that samples are cut into at once: each has two files that are open.
   private static let mostParts = 128
 
   private let order: SampleOrder

@@ -21,6 +21,7 @@ package struct Linear: Sendable {
   package let firstParameter: Int
 
   package init(inputs: Int, outputs: Int, bias: Bias = .normal, rectified: Bool, firstParameter: Int) {
+    precondition(bias != .none || !rectified)
     self.inputs = inputs
     self.outputs = outputs
     self.bias = bias
