@@ -36,7 +36,7 @@ public struct ModelHeader: Codable, Equatable, Sendable {
 
     init(_ manifest: Manifest) {
       vocabulary = manifest.vocabularyIdentity
-      ancestors = manifest.ancestors.map(\.vocabularyIdentity)
+      ancestors = manifest.vocabularyAncestors
       batching = manifest.batchingIdentity
       batchSize = manifest.batchSize
       trainBatches = manifest.train.batches
@@ -48,7 +48,7 @@ public struct ModelHeader: Codable, Equatable, Sendable {
     /// Whether a row number that both have means the same value here and there.
     func sharesRows(with manifest: Manifest) -> Bool {
       manifest.vocabularyIdentity == vocabulary || ancestors.contains(manifest.vocabularyIdentity)
-        || manifest.ancestors.contains { $0.vocabularyIdentity == vocabulary }
+        || manifest.vocabularyAncestors.contains(vocabulary)
     }
 
     /// Whether it is what `manifest` extends.

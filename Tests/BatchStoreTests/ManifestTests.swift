@@ -38,6 +38,11 @@ import Testing
     ("rows of a part", { $0.parts[0].rows = [UInt32(truncatingIfNeeded: $1)] }),
     ("identity of a part", { manifest, value in manifest.parts[0].batchingIdentity = "\(value)" }),
     ("no parts", { manifest, _ in manifest.parts = [] }),
+    ("earlier vocabularies", { $0.earlierVocabularies = Array(repeating: "\($1)", count: 2) }),
+    (
+      "a vocabulary that extends itself",
+      { manifest, _ in manifest.earlierVocabularies = [manifest.vocabularyIdentity] }
+    ),
     ("no tables", { manifest, _ in manifest.tables = [] }),
     ("tables without rows", { $0.tables = [TableLayout(name: "a", rows: UInt32(truncatingIfNeeded: $1))] }),
   ]

@@ -108,6 +108,7 @@ import Testing
       options.memory = 256 << 20
       let other = try rebatch(options).manifest
       #expect(other.vocabularyIdentity == dataset.manifest.vocabularyIdentity && other.parts.count == 1)
+      #expect(other.vocabularyAncestors == dataset.manifest.parts.dropLast().map(\.vocabularyIdentity))
       #expect(try storedSamples(Dataset(opening: options.output), .train).samples == expected.train)
     }
   }

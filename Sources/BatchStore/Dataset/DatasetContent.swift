@@ -76,6 +76,12 @@ extension Dataset {
         .mismatch, "the dataset to extend has as many parts as a dataset can have; rebatch makes one of them",
         path: path)
     }
+    guard manifest.vocabularyAncestors.count + 1 < Manifest.maximumAncestors else {
+      throw ChanterError(
+        .mismatch,
+        "the vocabulary of the dataset to extend is the last of as many as can extend one another; rebatch with --renumber"
+          + " begins anew", path: path)
+    }
     // How a batch is cut into chunks follows from the largest one, which a model keeps.
     guard manifest.spans(of: .train).largest == manifest.batchSize else {
       throw ChanterError(

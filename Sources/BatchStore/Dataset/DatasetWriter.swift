@@ -162,9 +162,12 @@ public final class DatasetWriter {
   /// - Parameters:
   ///   - vocabularyIdentity: identity of a vocabulary that was written to `output` with `VocabularyWriter`; nil if
   ///     there is none: the identity is then made of the tables' names and rows.
+  ///   - earlierVocabularies: identities of those that it extends, each the parent of the next; none where the dataset extends
+  ///     another, which knows its own.
   ///   - progress: called with the batches written and all batches, after each group.
   public func finish(
-    vocabularyIdentity: String? = nil, progress: (_ done: Int, _ total: Int) throws -> Void = { _, _ in }
+    vocabularyIdentity: String? = nil, earlierVocabularies: [String] = [],
+    progress: (_ done: Int, _ total: Int) throws -> Void = { _, _ in }
   ) throws -> Manifest {
     let total = train.batches + valid.batches + holdout.batches
     let vocabulary = vocabularyIdentity ?? identityWithoutVocabulary()
@@ -191,7 +194,9 @@ public final class DatasetWriter {
       done += part.batches
     }
     let manifest = Manifest(
-      content: content, batchSize: batchSize, vocabularyIdentity: vocabulary, batchingIdentity: batching.hex,
+      content: content, batchSize: batchSize, vocabularyIdentity: vocabulary,
+      earlierVocabularies: base?.manifest.earlierVocabularies ?? earlierVocabularies,
+      batchingIdentity: batching.hex,
       hasVocabulary: vocabularyIdentity != nil, train: parts[.train] ?? SplitManifest(),
       valid: parts[.valid] ?? SplitManifest(), holdout: parts[.holdout] ?? SplitManifest(),
       ancestors: base?.manifest.parts ?? [])

@@ -6,7 +6,7 @@ public import Primitives
 /// The numbers here bound everything that a reader allocates.
 public struct Manifest: Codable, Equatable, Sendable {
   static let format = "chanter dataset"
-  static let currentVersion = 3
+  static let currentVersion = 4
   static let fileName = "manifest.json"
   /// All frames of a split; the sum of two such numbers overflows nothing.
   static let mostBytes = 1 << 60
@@ -36,6 +36,9 @@ public struct Manifest: Codable, Equatable, Sendable {
   public internal(set) var batchSize: Int
   /// Identity of the value-to-row numbering. A model can be evaluated on datasets that share it.
   public internal(set) var vocabularyIdentity: String
+  /// Identities of the vocabularies that the one of the first part extends, each the parent of the next: what `rebatch` keeps
+  /// of the parts that it makes one of.
+  public internal(set) var earlierVocabularies: [String]
   /// Identity of order, batch size, splits and content (next uses are hints and do not count). A training run can
   /// resume only on the batching that it started on.
   public internal(set) var batchingIdentity: String
@@ -50,9 +53,9 @@ public struct Manifest: Codable, Equatable, Sendable {
   private(set) var checksum = ""
 
   init(
-    content: DatasetContent, batchSize: Int, vocabularyIdentity: String, batchingIdentity: String,
-    hasVocabulary: Bool, train: SplitManifest, valid: SplitManifest, holdout: SplitManifest,
-    ancestors: [PartManifest]
+    content: DatasetContent, batchSize: Int, vocabularyIdentity: String, earlierVocabularies: [String],
+    batchingIdentity: String, hasVocabulary: Bool, train: SplitManifest, valid: SplitManifest,
+    holdout: SplitManifest, ancestors: [PartManifest]
   ) {
     tables = content.tables
     features = content.features
@@ -63,6 +66,7 @@ public struct Manifest: Codable, Equatable, Sendable {
     schema = content.schema
     self.batchSize = batchSize
     self.vocabularyIdentity = vocabularyIdentity
+    self.earlierVocabularies = earlierVocabularies
     self.batchingIdentity = batchingIdentity
     self.hasVocabulary = hasVocabulary
     self.train = train
@@ -175,6 +179,7 @@ public struct Manifest: Codable, Equatable, Sendable {
       features.count <= Self.maximumFeatures && Set(features.map(\.table)) == Set(tables.indices),
       "list of features")
     if let fault = partsFault { try require(false, fault) }
+    try require(ancestorsAreSound, "list of earlier vocabularies")
     let shape = shape
     for split in Split.allCases {
       let part = self.split(split)

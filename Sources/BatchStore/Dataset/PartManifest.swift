@@ -38,6 +38,27 @@ extension Manifest {
   /// Of the dataset without what was appended last to it, and so on back to the first.
   public var ancestors: ArraySlice<PartManifest> { parts.dropLast() }
 
+  /// Vocabularies that a dataset's can extend.
+  static let maximumAncestors = 1 << 16
+
+  /// Identities of all vocabularies that the dataset's extends, each the parent of the next.
+  public var vocabularyAncestors: [String] { earlierVocabularies + ancestors.map(\.vocabularyIdentity) }
+
+  /// Whether the earlier vocabularies may be what they are called: a vocabulary extends none of its descendants.
+  var ancestorsAreSound: Bool {
+    func isIdentity(_ text: String) -> Bool {
+      text.utf8.count == 32
+        && text.utf8.allSatisfy {
+          (UInt8(ascii: "0")...UInt8(ascii: "9")).contains($0)
+            || (UInt8(ascii: "a")...UInt8(ascii: "f")).contains($0)
+        }
+    }
+    let earlier = Set(earlierVocabularies)
+    return earlierVocabularies.count + parts.count <= Self.maximumAncestors
+      && earlier.count == earlierVocabularies.count && earlier.allSatisfy(isIdentity)
+      && parts.allSatisfy { !earlier.contains($0.vocabularyIdentity) }
+  }
+
   /// What is wrong with the parts, or nil.
   var partsFault: String? {
     guard let last = parts.last, parts.count <= Self.maximumParts,

@@ -77,7 +77,9 @@ public func rebatch(
     // The sorted samples are not needed any more, nor is their place on the disk.
     order[split] = nil
   }
-  let made = try writer.finish(vocabularyIdentity: identity) {
+  let made = try writer.finish(
+    vocabularyIdentity: identity, earlierVocabularies: options.renumbers ? [] : manifest.vocabularyAncestors
+  ) {
     try progress(RebatchProgress(phase: .nextUses, done: $0, total: $1))
   }
   let vocabularyBytes =
