@@ -61,7 +61,8 @@ let package = Package(
       },
       swiftSettings: shared),
     .target(
-      name: "TableStore", dependencies: ["Primitives", "CLMDB"], exclude: ["Format.md"], swiftSettings: shared
+      name: "TableStore", dependencies: ["Primitives", "CLMDB", "CSupport"], exclude: ["Format.md"],
+      swiftSettings: shared
     ),
     .target(name: "Lookahead", dependencies: ["Primitives"], swiftSettings: shared),
     .target(

@@ -96,6 +96,11 @@ void chanter_name_thread(const char *name) { prctl(PR_SET_NAME, name, 0, 0, 0); 
 // On Linux the priority of "process 0" is the calling thread's. Where even lowering it is forbidden, nothing is lost but speed.
 void chanter_lower_priority(void) { (void)setpriority(PRIO_PROCESS, 0, getpriority(PRIO_PROCESS, 0) + 5); }
 
+long chanter_major_faults(void) {
+  struct rusage usage;
+  return getrusage(RUSAGE_THREAD, &usage) == 0 ? usage.ru_majflt : 0;
+}
+
 void chanter_prefer_huge_pages(void *address, size_t count) { (void)madvise(address, count, MADV_HUGEPAGE); }
 
 #ifdef __GLIBC__

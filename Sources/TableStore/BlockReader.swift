@@ -1,16 +1,19 @@
 import CLMDB
+import CSupport
 import Primitives
 
 /// Reads rows from the blocks of one read transaction: the block if it is stored, else the initial value.
 ///
-/// Two passes over sorted keys: the first finds where each block lies, which touches no block, and announces the
-/// pages to the system; the second checks each block once and copies rows while the disk reads ahead at full depth.
+/// Two passes over sorted keys: the first finds where each block lies, which touches no block; the second checks each
+/// block once and copies rows. Between them the pages are announced to the system, unless it holds them, so that the disk
+/// reads ahead at full depth.
 final class BlockReader {
   private let store: ModelStore
   // One cursor a table, on the transaction this was made with.
   private let cursors: AlignedBuffer<OpaquePointer?>
   // Address of each distinct block of the request, 0 where none is stored.
   private let addresses: AlignedBuffer<UInt>
+  private var trial = ReadAheadTrial()
 
   /// Distinct blocks that one `fetch` may need, so at least its number of rows.
   var capacity: Int { addresses.count }
@@ -51,77 +54,135 @@ final class BlockReader {
         .broken, "a fetch of \(count) rows up to key \(keys[count - 1]) exceeds what was promised",
         path: store.path)
     }
-    let blockCount = try locate(keys, count)
-    try copy(keys, count, slots, rows)
-    return blockCount
+    var request = Request(keys: keys, slots: slots, rows: rows, count: count)
+    if !trial.announces { trial.begin(faults: chanter_major_faults()) }
+    while request.copiedRows < count, !trial.announces {
+      try locate(&request, blocks: trial.group)
+      try copy(&request, blocks: trial.group, areMapped: true)
+      trial.didReadGroup(faults: chanter_major_faults())
+    }
+    if request.copiedRows == count { return request.blocks }
+    let first = request.blocks
+    var ranges = Self.announcedRanges
+    while request.copiedRows < count {
+      try announce(&request, ranges: ranges)
+      ranges = Self.copiedBlocks
+      try copy(&request, blocks: Self.copiedBlocks, areMapped: false)
+    }
+    trial.didAnnounce(request.blocks - first)
+    return request.blocks
   }
 
-  private func locate(_ keys: UnsafePointer<RowKey>, _ count: Int) throws -> Int {
-    let addresses = addresses.base
-    let cursors = cursors.base
-    let geometry = store.geometry
-    let blockBytes = geometry.blockBytes
+  /// Ranges announced before the first of their blocks is copied, and blocks copied before as many ranges more are
+  /// announced. The system takes some hundred reads at a time and then makes the thread wait, so that copying waits
+  /// for no reads and reads for no copying.
+  private static let announcedRanges = 1024
+  private static let copiedBlocks = 128
+
+  /// A request and how far it was carried out.
+  private struct Request {
+    let keys: UnsafePointer<RowKey>
+    let slots: UnsafePointer<UInt32>
+    let rows: UnsafeMutablePointer<Float>
+    let count: Int
+    /// Distinct blocks located, and the rows in them.
+    var blocks = 0
+    var locatedRows = 0
+    /// Blocks of which every row was copied, and those rows.
+    var copiedBlocks = 0
+    var copiedRows = 0
+  }
+
+  /// Finds the next `limit` blocks.
+  private func locate(_ request: inout Request, blocks limit: Int) throws {
+    for _ in 0..<limit where request.locatedRows < request.count { try locateNext(&request) }
+  }
+
+  /// Finds the next blocks, as many as lie in `limit` ranges of neighbours, and announces them.
+  private func announce(_ request: inout Request, ranges limit: Int) throws {
     var readAhead = ReadAhead()
-    var blockCount = 0
-    var previous = RowKey.max
-    for index in 0..<count {
-      let block = geometry.block(of: keys[index])
-      if block == previous { continue }
-      previous = block
-      var number = UInt64(block.row)
-      var address: UInt = 0
-      var length = blockBytes
-      let code = withUnsafeMutableBytes(of: &number) { bytes in
-        var key = MDB_val(mv_size: 8, mv_data: bytes.baseAddress)
-        var data = MDB_val()
-        let code = mdb_cursor_get(cursors[block.table], &key, &data, MDB_SET)
-        if code == 0 {
-          address = UInt(bitPattern: data.mv_data)
-          length = data.mv_size
-        }
-        return code
-      }
-      if code == 0 {
-        if length != blockBytes { try verify(block, UnsafeRawPointer(bitPattern: address), length) }
-        readAhead.add(address, count: length)
-      } else if code != MDB_NOTFOUND {
-        throw failure(code, attempt: "look up block \(block.row)", path: store.path)
-      }
-      addresses[blockCount] = address
-      blockCount += 1
+    while request.locatedRows < request.count, readAhead.ranges < limit {
+      let address = try locateNext(&request)
+      if address != 0 { readAhead.add(address, count: store.geometry.blockBytes) }
     }
     readAhead.flush()
-    return blockCount
   }
 
-  private func copy(
-    _ keys: UnsafePointer<RowKey>, _ count: Int, _ slots: UnsafePointer<UInt32>,
-    _ rows: UnsafeMutablePointer<Float>
-  ) throws {
+  /// Finds the next block and passes over its rows.
+  /// - Returns: its address, 0 if it is not stored.
+  @inline(__always) @discardableResult
+  private func locateNext(_ request: inout Request) throws -> UInt {
+    let keys = request.keys
+    let geometry = store.geometry
+    let block = geometry.block(of: keys[request.locatedRows])
+    var number = UInt64(block.row)
+    var address: UInt = 0
+    var length = geometry.blockBytes
+    let code = withUnsafeMutableBytes(of: &number) { bytes in
+      var key = MDB_val(mv_size: 8, mv_data: bytes.baseAddress)
+      var data = MDB_val()
+      let code = mdb_cursor_get(cursors.base[block.table], &key, &data, MDB_SET)
+      if code == 0 {
+        address = UInt(bitPattern: data.mv_data)
+        length = data.mv_size
+      }
+      return code
+    }
+    if code == 0 {
+      if length != geometry.blockBytes { try verify(block, UnsafeRawPointer(bitPattern: address), length) }
+    } else if code != MDB_NOTFOUND {
+      throw failure(code, attempt: "look up block \(block.row)", path: store.path)
+    }
+    addresses.base[request.blocks] = address
+    request.blocks += 1
+    repeat {
+      request.locatedRows += 1
+    } while request.locatedRows < request.count && geometry.block(of: keys[request.locatedRows]) == block
+    return address
+  }
+
+  /// Checks the next `limit` of the located blocks and copies their rows.
+  ///
+  /// - Parameter areMapped: the pages are likely to be in memory and mapped, so that the CPU may load one while the one
+  ///   before it is checked. Otherwise each line would cost a walk through the page tables, and bring nothing.
+  private func copy(_ request: inout Request, blocks limit: Int, areMapped: Bool) throws {
+    let keys = request.keys
+    let slots = request.slots
     let addresses = addresses.base
     let geometry = store.geometry
     let layout = store.layout
     let rowBytes = geometry.rowBytes
     let rowFloats = geometry.rowFloats
-    var next = 0
-    var previous = RowKey.max
-    var base: UnsafeRawPointer?
-    for index in 0..<count {
-      let key = keys[index]
-      let block = geometry.block(of: key)
-      if block != previous {
-        previous = block
-        base = UnsafeRawPointer(bitPattern: addresses[next])
-        next += 1
-        if let base { try verify(block, base, geometry.blockBytes) }
-      }
-      let destination = rows + Int(slots[index]) * rowFloats
-      if let base {
-        UnsafeMutableRawPointer(destination).copyMemory(
-          from: base + geometry.offset(of: key), byteCount: rowBytes)
-      } else {
-        layout.fillInitial(table: key.table, row: key.row, into: destination)
-      }
+    let end = min(request.blocks, request.copiedBlocks + limit)
+    var index = request.copiedRows
+    for number in request.copiedBlocks..<end {
+      let block = geometry.block(of: keys[index])
+      let base = UnsafeRawPointer(bitPattern: addresses[number])
+      if areMapped, number + 1 < end { prefetch(addresses[number + 1], geometry.blockBytes) }
+      if let base { try verify(block, base, geometry.blockBytes) }
+      repeat {
+        let key = keys[index]
+        let destination = request.rows + Int(slots[index]) * rowFloats
+        if let base {
+          UnsafeMutableRawPointer(destination).copyMemory(
+            from: base + geometry.offset(of: key), byteCount: rowBytes)
+        } else {
+          layout.fillInitial(table: key.table, row: key.row, into: destination)
+        }
+        index += 1
+      } while index < request.count && geometry.block(of: keys[index]) == block
+    }
+    request.copiedRows = index
+    request.copiedBlocks = end
+  }
+
+  @inline(__always)
+  private func prefetch(_ address: UInt, _ count: Int) {
+    guard var line = UnsafeRawPointer(bitPattern: address) else { return }
+    let end = line + count
+    while line < end {
+      chanter_prefetch(line)
+      line += 64
     }
   }
 

@@ -15,6 +15,8 @@ struct ReadAhead {
   private let pageMask: UInt
   private var start: UInt = 0
   private var end: UInt = 0
+  /// Ranges announced.
+  private(set) var ranges = 0
 
   init() { pageMask = UInt(sysconf(Int32(_SC_PAGESIZE))) - 1 }
 
@@ -35,6 +37,7 @@ struct ReadAhead {
   /// Announces what was added and not announced yet.
   mutating func flush() {
     if end > start {
+      ranges += 1
       // Only a hint: pages of this transaction that were never written to the file are refused, and that is fine.
       _ = madvise(UnsafeMutableRawPointer(bitPattern: start), Int(end - start), MADV_WILLNEED)
     }

@@ -32,23 +32,6 @@ import Testing
     return (found, result)
   }
 
-  /// Where a value lies in data.mdb: LMDB writes the number of its page 16 bytes before a large value.
-  private func offset(of value: UnsafeRawBufferPointer) throws -> Int {
-    let base = try #require(value.baseAddress)
-    return Int((base - 16).loadUnaligned(as: UInt64.self)) * 4096 + 16
-  }
-
-  private func flip(_ path: String, at offsets: [Int]) throws {
-    let file = try FileHandle(forUpdating: URL(fileURLWithPath: path + "/data.mdb"))
-    for offset in offsets {
-      try file.seek(toOffset: UInt64(offset))
-      let byte = try #require(try file.read(upToCount: 1)?.first)
-      try file.seek(toOffset: UInt64(offset))
-      try file.write(contentsOf: Data([byte ^ 0x04]))
-    }
-    try file.close()
-  }
-
   @Test func aSoundModelHasNoDamage() throws {
     try withTemporaryDirectory { directory in
       let path = directory.appendingPathComponent("model").path

@@ -113,3 +113,21 @@ func message(_ body: () throws -> Void) -> ChanterError? {
     return nil
   }
 }
+
+/// Where a value lies in data.mdb: LMDB writes the number of its page 16 bytes before a large value.
+func offset(of value: UnsafeRawBufferPointer) throws -> Int {
+  let base = try #require(value.baseAddress)
+  return Int((base - 16).loadUnaligned(as: UInt64.self)) * 4096 + 16
+}
+
+/// Changes one bit of each of these bytes of a model's data.mdb.
+func flip(_ model: String, at offsets: [Int]) throws {
+  let file = try FileHandle(forUpdating: URL(fileURLWithPath: model + "/data.mdb"))
+  for offset in offsets {
+    try file.seek(toOffset: UInt64(offset))
+    let byte = try #require(try file.read(upToCount: 1)?.first)
+    try file.seek(toOffset: UInt64(offset))
+    try file.write(contentsOf: Data([byte ^ 0x04]))
+  }
+  try file.close()
+}

@@ -22,6 +22,9 @@ void chanter_name_thread(const char *name);
 /// Lets threads of usual priority go before the calling thread, which gets what they leave idle.
 void chanter_lower_priority(void);
 
+/// How often the calling thread has waited for a page that the system had to read from a file.
+long chanter_major_faults(void);
+
 /// Tells the CPU that this thread waits in a loop.
 static inline void chanter_pause(void) {
 #if defined(__x86_64__)
