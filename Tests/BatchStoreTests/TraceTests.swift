@@ -120,6 +120,54 @@ import Testing
     }
   }
 
+  /// Thousands of partitions, as a log of billions of values has them: one open file, 64 bytes each, and the same hints as with
+  /// one. A few batches use so many rows of a partition that their pieces span blocks.
+  @Test func manyPartitionsTakeOneDescriptor() throws {
+    let (rows, most) = (17_000, NextUsePass.mostPartitions)
+    let tables = [TableLayout(name: "a", rows: 3), TableLayout(name: "b", rows: UInt32(rows))]
+    let random = CounterRandom(seed: 5, stream: 1)
+    let used = (0..<12).map { batch -> [RowKey] in
+      let share = [0.02, 0.9, 0.001][batch % 3]
+      return [RowKey(table: 0, row: UInt32(batch % 3))]
+        + (0..<rows).filter { random.uniform(UInt64(batch * rows + $0)) < share }
+        .map { RowKey(table: 1, row: UInt32($0)) }
+    }
+    try withTemporaryDirectory { directory in
+      func hints(rowsPerPartition: Int) throws -> (unions: [Int], codes: [[UInt16]], flags: [[UInt8]]) {
+        let pass = try NextUsePass(
+          directory: directory.path, tables: tables, rowsPerPartition: rowsPerPartition)
+        for keys in used {
+          try keys.withUnsafeBufferPointer { try pass.append($0.baseAddress!, count: $0.count) }
+        }
+        // Links of this process to files in a directory of this test alone.
+        let open = try FileManager.default.contentsOfDirectory(atPath: "/proc/self/fd").filter {
+          let name = try? FileManager.default.destinationOfSymbolicLink(atPath: "/proc/self/fd/\($0)")
+          return name?.contains(directory.lastPathComponent) == true
+        }
+        #expect(open.count == 1)
+        let unions = try pass.solve()
+        try pass.skip(2)
+        let (codes, flags) = (GrowableBuffer<UInt16>(), GrowableBuffer<UInt8>())
+        var found: (codes: [[UInt16]], flags: [[UInt8]]) = ([], [])
+        for batch in 2..<used.count {
+          try pass.next(nextUse: codes, firstTouch: flags)
+          #expect(codes.count == used[batch].count)
+          found.codes.append(Array(UnsafeBufferPointer(start: codes.base, count: codes.count)))
+          found.flags.append(Array(UnsafeBufferPointer(start: flags.base, count: flags.count)))
+        }
+        return (unions, found.codes, found.flags)
+      }
+      let expected = try hints(rowsPerPartition: 1 << 20)
+      for rowsPerPartition in [3, 9_000] {
+        #expect(try hints(rowsPerPartition: rowsPerPartition) == expected)
+      }
+      #expect(NextUsePass.partitionBytes <= 64)
+      // More would not stay within what the budget leaves for them.
+      let error = #expect(throws: ChanterError.self) { try hints(rowsPerPartition: rows / most) }
+      #expect(error?.kind == .budget && error?.message.contains("--memory 2 times") == true)
+    }
+  }
+
   private static func largestUnion(of used: [[Int]], rows: Int, length: Int) -> Int {
     var counts = [Int](repeating: 0, count: rows)
     var distinct = 0

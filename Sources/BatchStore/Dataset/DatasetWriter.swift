@@ -10,7 +10,8 @@ public import Primitives
 ///     let manifest = try writer.finish()           // the dataset lies at `path` now
 ///
 /// Every batch of a split but its last holds exactly `batchSize` samples. Unique rows, next uses, first touches and
-/// identities are found here. Memory: 4 bytes by row, up to 256 MiB; not by samples or batches.
+/// identities are found here. Memory: 4 bytes by row, up to 256 MiB, and at most 4 MiB for the partitions of more rows; not by
+/// samples or batches.
 public final class DatasetWriter {
   public static let defaultSegmentBytes = 1 << 30
   public static let defaultRowsPerPartition = 1 << 26
@@ -29,8 +30,8 @@ public final class DatasetWriter {
   ///   - content: what samples consist of; a row number must lie below the rows of its table.
   ///   - batchSize: 1 to 65,536.
   ///   - segmentBytes: a segment file ends with the frame that reaches this size; at least 1.
-  ///   - rowsPerPartition: rows whose next uses are found at once, at 4 bytes each; 1 to 2^30. The result does not
-  ///     depend on it.
+  ///   - rowsPerPartition: rows whose next uses are found at once, at 4 bytes each; 1 to 2^30, and not less than a 16,384th of
+  ///     all rows. The result does not depend on it.
   ///   - bagEntries: the most entries of the bags of a batch; more are an error.
   ///   - pool: who makes the batches of a group side by side; the result does not depend on it.
   ///   - keepsWork: whether the batches so far outlive a process that is killed. If there are any, this writer goes on after
@@ -148,6 +149,7 @@ public final class DatasetWriter {
       layout.bytes + samples + BatchBuilder.bytes(of: layout) + BatchEncoder.bytes(of: layout)
       + 8 * layout.maximumUniqueRows + 4 * raw
     return groupSize(batchSize: batchSize, threads: threads) * slot + SegmentWriter.bytes + WindowUnions.bytes
+      + Split.allCases.count * NextUsePass.bytes(uniqueRows: layout.maximumUniqueRows)
   }
 
   private func writer(of split: Split) -> SplitWriter {

@@ -51,7 +51,7 @@ final class SplitWriter {
         try reader.read(index, into: batch)
         try nextUses.append(batch.keys.base, count: batch.uniqueCount)
       } else {
-        try nextUses.appendUnknown()
+        nextUses.appendUnknown()
       }
     }
   }

@@ -39,7 +39,7 @@ struct WindowUnions {
   mutating func endBatch(_ batch: Int) throws {
     try byDistance.withUnsafeBufferPointer { byDistance in
       for level in levels {
-        level.add(uses, byDistance, of: batch)
+        if uses > 0 { level.add(uses, byDistance, of: batch) }
         // No earlier batch counts there.
         if batch + 1 < batches { try level.store(batch + 1) }
         if batch == 0 { try level.endPartition() }
