@@ -33,7 +33,7 @@ final class PreprocessWork {
       var modified: Int?
     }
     /// Raised with every change of a work file's bytes: what another program left is no work to go on from.
-    var version = 2
+    var version = 3
     var inputs: [Input]
     var options: [String: String]
   }

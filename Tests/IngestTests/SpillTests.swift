@@ -177,34 +177,28 @@ import Testing
     }
   }
 
-  @Test func partitionsComeBackInOrder() throws {
+  @Test func recordsComeBackInOrder() throws {
     try withTemporaryDirectory { directory in
-      let file = try PartitionedFile(directory: directory.path, partitions: 3)
       let random = CounterRandom(seed: 5, stream: 5)
-      var expected = [[[UInt8]]](repeating: [], count: 3)
+      let decoder = RecordDecoder()
+      let files = try (0..<2).map { _ in try RecordFile(directory: directory.path) }
+      func value(_ number: Int) -> [UInt8] {
+        (0..<Int(random.below(30, UInt64(number)))).map { UInt8(truncatingIfNeeded: $0 + number) }
+      }
       for number in 0..<9000 {
-        let partition = Int(random.below(2, UInt64(2 * number)))
-        let value = (0..<Int(random.below(30, UInt64(2 * number + 1)))).map {
-          UInt8(truncatingIfNeeded: $0 + number)
-        }
-        expected[partition].append(value)
-        try value.withUnsafeBytes {
-          try file.append(PartitionRecord(a: UInt64(number), b: 7, c: .max), $0, to: partition)
+        try value(number).withUnsafeBytes {
+          try files[number % 2].append(FileRecord(a: UInt64(number), b: 7, c: .max), $0)
         }
       }
-      try file.finish()
-      let decoder = PartitionDecoder()
-      let readers = (0..<3).map { PartitionReader(file, $0, decoder) }
-      // Turn by turn, so that blocks of several streams are decoded in between.
-      for position in 0..<expected.map(\.count).max()! {
-        for (partition, values) in expected.enumerated() where position <= values.count {
-          #expect(try readers[partition].next() == (position < values.count))
-          if position < values.count {
-            #expect(readers[partition].bytes.elementsEqual(values[position]))
-            #expect(readers[partition].record.b == 7 && readers[partition].record.c == .max)
-          }
-        }
+      for file in files { try file.finish() }
+      let readers = files.map { RecordReader($0, decoder) }
+      // Turn by turn, so that blocks of both files are decoded in between.
+      for number in 0..<9000 {
+        let reader = readers[number % 2]
+        #expect(try reader.next() && reader.bytes.elementsEqual(value(number)))
+        #expect(reader.record.a == UInt64(number) && reader.record.b == 7 && reader.record.c == .max)
       }
+      for reader in readers { #expect(try !reader.next()) }
     }
   }
 }

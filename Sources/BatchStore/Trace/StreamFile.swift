@@ -4,10 +4,11 @@ import Synchronization
 /// Many streams of bytes in one temporary file, each read back in the order in which it was written.
 ///
 /// A stream is cut into blocks of about 32 KiB, packed with lz4. Blocks of all streams follow one another in the file as they
-/// come; each has a header that names its stream, so that the streams can be found again after the process was killed. Streams
-/// may be written from several threads, each stream by one at a time.
+/// come; each has a header that names its stream, so that the streams can be found again after the process was killed, and behind
+/// the header the offset of the stream's next block. Streams may be written from several threads, each stream by one at a time.
 public final class StreamFile: Sendable {
-  static let headerBytes = 16
+  static let headerBytes = 24
+  fileprivate static let linkOffset = 16
   static let blockBytes = 1 << 15
 
   let file: File
@@ -35,43 +36,78 @@ public final class StreamFile: Sendable {
     return offset
   }
 
-  /// The streams with the numbers below `count`, as the headers of the blocks tell.
-  public func streams(_ count: Int) throws -> [ByteStream] {
-    let streams = (0..<count).map { _ in ByteStream(self) }
-    let header = AlignedBuffer<UInt8>(count: Self.headerBytes)
-    var offset = 0
-    while offset < bytes {
-      try file.read(at: offset, into: header.base, count: Self.headerBytes)
-      var cursor = ByteCursor(header.rawBytes, path: file.path, origin: offset)
+  /// Makes the block at `offset` the one behind the block at `earlier`.
+  fileprivate func link(_ offset: Int, after earlier: Int) throws {
+    try withUnsafeBytes(of: UInt64(offset).littleEndian) { try file.write($0, at: earlier + Self.linkOffset) }
+  }
+
+  /// What the header of a block says.
+  fileprivate struct Header {
+    var number: Int
+    var rawBytes: Int
+    var packedBytes: Int
+    /// Where the next block of the stream lies, if there is one.
+    var next: Int
+  }
+
+  fileprivate func header(at offset: Int) throws -> Header {
+    try withUnsafeTemporaryAllocation(byteCount: Self.headerBytes, alignment: 8) { bytes in
+      if let base = bytes.baseAddress { try file.read(at: offset, into: base, count: bytes.count) }
+      var cursor = ByteCursor(UnsafeRawBufferPointer(bytes), path: file.path, origin: offset)
       let number = Int(try cursor.integer(UInt32.self))
       let (raw, packed) = (try cursor.integer(UInt32.self), try cursor.integer(UInt32.self))
-      guard try cursor.checksumMatches(), number < count else {
+      guard try cursor.checksumMatches() else {
         throw ChanterError(
           .corrupt, "the temporary file reads back wrong; remove its directory", path: file.path,
           offset: offset)
       }
-      streams[number].add(offset: offset, packed: Int(packed), raw: Int(raw))
-      offset += Self.headerBytes + Int(packed)
+      return Header(
+        number: number, rawBytes: Int(raw), packedBytes: Int(packed),
+        next: Int(clamping: try cursor.integer(UInt64.self)))
+    }
+  }
+
+  /// The streams with the numbers below `count`, as the headers of the blocks tell.
+  public func streams(_ count: Int) throws -> [ByteStream] {
+    let streams = (0..<count).map { ByteStream(self, number: $0) }
+    var offset = 0
+    while offset < bytes {
+      let header = try header(at: offset)
+      guard header.number < count else {
+        throw ChanterError(
+          .corrupt, "the temporary file reads back wrong; remove its directory", path: file.path,
+          offset: offset)
+      }
+      // The offset of a block that was dropped may stand there.
+      try streams[header.number].add(offset)
+      offset += Self.headerBytes + header.packedBytes
     }
     return streams
   }
 }
 
-/// One stream of a `StreamFile`: where its blocks lie. Memory: 16 bytes by block.
+/// One stream of a `StreamFile`: where its blocks begin and end. Memory does not grow with them.
 public final class ByteStream {
-  struct Block {
-    var offset: Int
-    var packedBytes: UInt32
-    var rawBytes: UInt32
+  let file: StreamFile
+  fileprivate let number: Int
+  fileprivate private(set) var blocks = 0
+  fileprivate private(set) var first = 0
+  private var last = 0
+
+  init(_ file: StreamFile, number: Int) {
+    self.file = file
+    self.number = number
   }
 
-  let file: StreamFile
-  let blocks = GrowableBuffer<Block>(capacity: 4)
-
-  init(_ file: StreamFile) { self.file = file }
-
-  func add(offset: Int, packed: Int, raw: Int) {
-    blocks.append(Block(offset: offset, packedBytes: UInt32(packed), rawBytes: UInt32(raw)))
+  /// Takes the block at `offset` as its last.
+  fileprivate func add(_ offset: Int) throws {
+    if blocks == 0 {
+      first = offset
+    } else {
+      try file.link(offset, after: last)
+    }
+    last = offset
+    blocks += 1
   }
 }
 
@@ -82,15 +118,13 @@ public final class StreamWriter {
   /// What makes a block: so much that the next short record does not outgrow the buffer.
   private static let fullBytes = StreamFile.blockBytes - 256
   public let stream: ByteStream
-  private let number: Int
   private var raw = GrowableBuffer<UInt8>(capacity: 1)
 
   /// - Parameters:
   ///   - number: what the headers of the blocks call the stream.
   ///   - stream: one that is there already, to be continued.
   public init(_ file: StreamFile, number: Int = 0, continuing stream: ByteStream? = nil) {
-    self.stream = stream ?? ByteStream(file)
-    self.number = number
+    self.stream = stream ?? ByteStream(file, number: number)
   }
 
   public func append(byte: UInt8) throws {
@@ -139,12 +173,13 @@ public final class StreamWriter {
     _ = block.extend(by: StreamFile.headerBytes)
     let packed = try LZ4Block.compress(raw.bytes, into: block)
     let header = GrowableBuffer<UInt8>(capacity: StreamFile.headerBytes)
-    header.append(integer: UInt32(number))
+    header.append(integer: UInt32(stream.number))
     header.append(integer: UInt32(raw.count))
     header.append(integer: UInt32(packed))
     header.appendChecksum(from: 0)
+    header.append(integer: UInt64(0))
     UnsafeMutableRawPointer(block.base).copyMemory(from: header.base, byteCount: StreamFile.headerBytes)
-    stream.add(offset: try stream.file.append(block.bytes), packed: packed, raw: raw.count)
+    try stream.add(stream.file.append(block.bytes))
     raw.removeAll()
   }
 
@@ -162,7 +197,9 @@ public final class StreamReader {
   private let stream: ByteStream
   private let packed = GrowableBuffer<UInt8>(capacity: 1)
   private let raw = GrowableBuffer<UInt8>(capacity: 1)
-  private var nextBlock = 0
+  /// Blocks that were read, and where the next one lies.
+  private var blocks = 0
+  private var offset: Int
   private var position = 0
   /// The numbers of the record that `next` found.
   public private(set) var first: UInt64 = 0
@@ -170,14 +207,16 @@ public final class StreamReader {
   /// Its bytes, valid until the next call.
   public private(set) var bytes = UnsafeRawBufferPointer(start: nil, count: 0)
 
+  /// - Parameter stream: what it has by now is read.
   public init(_ stream: ByteStream) {
     self.stream = stream
+    offset = stream.first
   }
 
   /// Goes to the next record; false after the last.
   public func next() throws -> Bool {
     if position == raw.count {
-      guard nextBlock < stream.blocks.count else { return false }
+      guard blocks < stream.blocks else { return false }
       try load()
     }
     first = try number()
@@ -217,16 +256,21 @@ public final class StreamReader {
   }
 
   private func load() throws {
-    guard nextBlock < stream.blocks.count else { throw damaged("a stream ends too early") }
-    let block = stream.blocks.base[nextBlock]
-    nextBlock += 1
-    let count = Int(block.packedBytes)
+    guard blocks < stream.blocks else { throw damaged("a stream ends too early") }
+    let header = try stream.file.header(at: offset)
+    // A place behind this one, or the chain might go round.
+    guard header.number == stream.number, blocks + 1 == stream.blocks || header.next > offset else {
+      throw damaged("a block leads nowhere")
+    }
     packed.removeAll()
+    let count = header.packedBytes
     try stream.file.file.read(
-      at: block.offset + StreamFile.headerBytes, into: packed.extend(by: count), count: count)
+      at: offset + StreamFile.headerBytes, into: packed.extend(by: count), count: count)
+    blocks += 1
+    offset = header.next
     raw.removeAll()
     position = 0
-    let rawBytes = Int(block.rawBytes)
+    let rawBytes = header.rawBytes
     let target = UnsafeMutableRawBufferPointer(start: raw.extend(by: rawBytes), count: rawBytes)
     if let problem = LZ4Block.decode(packed.bytes, into: target) { throw damaged(problem) }
   }

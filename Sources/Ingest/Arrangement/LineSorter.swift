@@ -14,13 +14,13 @@ struct LineKey: Comparable {
     self.sequence = UInt64(sequence)
   }
 
-  init(_ record: PartitionRecord) {
+  init(_ record: FileRecord) {
     part = record.a
     time = record.b
     sequence = record.c
   }
 
-  var record: PartitionRecord { PartitionRecord(a: part, b: time, c: sequence) }
+  var record: FileRecord { FileRecord(a: part, b: time, c: sequence) }
 
   static func < (left: LineKey, right: LineKey) -> Bool {
     if left.part != right.part { return left.part < right.part }
@@ -44,10 +44,10 @@ final class LineSorter {
   private var entries: [Entry] = []
   private let mostEntries: Int
   /// Runs by how often their lines were merged.
-  private var levels: [[PartitionedFile]] = []
+  private var levels: [[RecordFile]] = []
 
   /// Of what a run's lines and the buffers of a merge take.
-  static func bytes(runBytes: Int) -> Int { 2 * runBytes + (fanIn + 2) * PartitionReader.bytes }
+  static func bytes(runBytes: Int) -> Int { 2 * runBytes + (fanIn + 2) * RecordReader.bytes }
 
   /// - Parameters:
   ///   - directory: where the runs lie.
@@ -70,10 +70,10 @@ final class LineSorter {
 
   private func endRun() throws {
     entries.sort { $0.key < $1.key }
-    let run = try PartitionedFile(directory: directory, partitions: 1)
+    let run = try RecordFile(directory: directory)
     for entry in entries {
       try run.append(
-        entry.key.record, UnsafeRawBufferPointer(start: text.base + entry.start, count: entry.length), to: 0)
+        entry.key.record, UnsafeRawBufferPointer(start: text.base + entry.start, count: entry.length))
     }
     try run.finish()
     entries.removeAll(keepingCapacity: true)
@@ -81,12 +81,12 @@ final class LineSorter {
     try put(run, level: 0)
   }
 
-  private func put(_ run: PartitionedFile, level: Int) throws {
+  private func put(_ run: RecordFile, level: Int) throws {
     if level == levels.count { levels.append([]) }
     levels[level].append(run)
     guard levels[level].count == Self.fanIn else { return }
-    let merged = try PartitionedFile(directory: directory, partitions: 1)
-    try merge(levels[level]) { try merged.append($0.record, $1, to: 0) }
+    let merged = try RecordFile(directory: directory)
+    try merge(levels[level]) { try merged.append($0.record, $1) }
     try merged.finish()
     levels[level] = []
     try put(merged, level: level + 1)
@@ -101,10 +101,10 @@ final class LineSorter {
   }
 
   private func merge(
-    _ runs: [PartitionedFile], _ body: (LineKey, UnsafeRawBufferPointer) throws -> Void
+    _ runs: [RecordFile], _ body: (LineKey, UnsafeRawBufferPointer) throws -> Void
   ) throws {
-    let decoder = PartitionDecoder()
-    let readers = runs.map { PartitionReader($0, 0, decoder) }
+    let decoder = RecordDecoder()
+    let readers = runs.map { RecordReader($0, decoder) }
     var heap: [Int] = []
     var keys: [LineKey] = []
     for (number, reader) in readers.enumerated() {
