@@ -14,8 +14,10 @@ struct Rebatch: ParsableCommand {
       and the held-out split are never shuffled.
       With --renumber the rows get the numbers that preprocessing would give them in the new order, so that rows which are
       first used together lie together in a model again. The vocabulary is then another: a model that was trained before does
-      not fit. Beside the output it takes twice the size of the vocabulary and 4 bytes a row of temporary disk.
+      not fit.
       With --by-time the samples of each split come in the order of the schema's time column, those of one time as they are.
+      Beside the output it takes up to twice the output's size of temporary disk; with --renumber at least twice that of the
+      vocabulary and 4 bytes a row.
 
       Examples:
         chanter rebatch clicks.dataset --out large.dataset --batch-size 8192
