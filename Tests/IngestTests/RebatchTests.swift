@@ -240,6 +240,15 @@ import Testing
         expected["manifest.json"] = nil
         #expect(files == expected)
       }
+      // The memory for samples that are put in order is that of the batches, so neither begins before the other has ended.
+      var ordering = RebatchOptions(dataset: filed.path("data"), output: filed.path("phases"), batchSize: 50)
+      ordering.ordersByTime = true
+      ordering.shuffleBytes = 0
+      var phases: [RebatchProgress.Phase] = []
+      _ = try rebatch(ordering, progress: { if phases.last != $0.phase { phases.append($0.phase) } })
+      let ordered = try #require(phases.lastIndex(of: .shuffling))
+      #expect(phases.count { $0 == .cutting } == 3)
+      #expect(try #require(phases.firstIndex(of: .encoding)) > ordered)
       let both = #expect(throws: ChanterError.self) {
         try filed.rebatch("data", as: "both", batchSize: 50) {
           $0.ordersByTime = true

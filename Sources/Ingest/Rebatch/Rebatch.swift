@@ -47,7 +47,8 @@ public func rebatch(
     if let spool = order[split] { return try SampleSpoolReader(spool) }
     return try DatasetSamples(dataset, split)
   }
-  try sort(.train)
+  // All of them before the writer takes its memory.
+  for split in Split.allCases { try sort(split) }
   var renumbering: Renumbering?
   if options.renumbers {
     renumbering = try Renumbering(
@@ -60,7 +61,6 @@ public func rebatch(
     rowsPerPartition: memory.rowsPerPartition, bagEntries: memory.bagEntries, pool: pool)
   var done = 0
   for split in Split.allCases {
-    if split != .train { try sort(split) }
     let sources = try (0..<pool.threadCount).map { _ in try source(split) }
     let samples = manifest.split(split).samples
     let size = options.batchSize
