@@ -29,7 +29,7 @@ public func preprocess(
   }
   if let restart = work.restart { notice("starting over: \(restart)") }
   if work.isContinued { notice("going on where an earlier run stopped") }
-  try work.requireSpace()
+  try work.requireSpace(beside: options.bytesOfBase(in: work.output))
   func progress(_ step: PreprocessProgress) throws {
     do { try show(step) } catch {
       work.output.leave()

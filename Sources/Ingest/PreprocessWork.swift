@@ -116,9 +116,10 @@ final class PreprocessWork {
   }
 
   /// Throws unless the disk has room for what is still to be written.
-  func requireSpace() throws {
+  /// - Parameter otherBytes: what is written beside what the inputs make.
+  func requireSpace(beside otherBytes: Int) throws {
     let free = try File.freeBytes(in: output.directory)
-    let missing = max(0, neededBytes - (try output.workBytes()))
+    let missing = max(0, neededBytes + otherBytes - (try output.workBytes()))
     guard missing <= free else {
       throw ChanterError(
         .io,

@@ -220,9 +220,26 @@ extension File {
     try synchronizeDirectory(parent(of: path))
   }
 
-  /// Gives the file `path` a second name, or where the file system has no such thing, makes a copy of it.
+  /// Gives the file `path` a second name, if the two file systems allow it.
+  /// - Returns: whether they do.
+  /// - Throws: `.exists` if something has the name `target`, `.io` for what would keep a copy from being made as well.
+  public static func link(_ path: String, as target: String) throws -> Bool {
+    #if canImport(Glibc)
+      if Glibc.link(path, target) == 0 { return true }
+    #else
+      if Musl.link(path, target) == 0 { return true }
+    #endif
+    switch errno {
+    // Another file system, one without second names, a file of somebody else's, or one with as many names as it can have.
+    case EXDEV, EPERM, EMLINK, EOPNOTSUPP, ENOSYS: return false
+    case EEXIST: throw outputExists(target)
+    default: throw failure("cannot give the name \(target) to", path)
+    }
+  }
+
+  /// Gives the file `path` a second name, or where that is not possible, makes a copy of it.
   public static func duplicate(_ path: String, as target: String) throws {
-    if link(path, target) == 0 { return }
+    if try link(path, as: target) { return }
     let source = try File(reading: path)
     let copy = try File(creating: target)
     let buffer = AlignedBuffer<UInt8>(count: 1 << 20)

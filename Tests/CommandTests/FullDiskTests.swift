@@ -90,6 +90,31 @@ struct FullDiskTests {
     }
   }
 
+  /// Old segments have no second name on another disk: room for their copies is asked for before anything is read.
+  @Test func appendingOnAnotherDiskCountsTheOldSegments() throws {
+    try withTemporaryDirectory { directory in
+      func path(_ name: String) -> String { directory.appendingPathComponent(name).path }
+      try Command.succeed("generate", path("log"), "--samples", "3000", "--rows", "4000", "--seed", "5")
+      try Command.succeed("generate", path("more"), "--samples", "40", "--rows", "4000", "--seed", "6")
+      try Command.succeed("preprocess", path("log"), "--out", path("data"), "--batch-size", "64")
+      let append = ["preprocess", path("more"), "--append", path("data"), "--out"]
+      #expect(try Command.Running(append + [path("here")]).wait().status == 0)
+      let bytes = try contents(of: URL(fileURLWithPath: path("here"))).values.reduce(0) { $0 + $1.count }
+      let size = bytes / 1024
+      try SmallDisk.with(kibibytes: size - 40) { disk, resize in
+        let output = disk.appendingPathComponent("data").path
+        let refused = try Command.Running(append + [output]).wait()
+        #expect(refused.status == 1 && refused.errors.contains("make room"), "\(refused.errors)")
+        #expect(try FileManager.default.contentsOfDirectory(atPath: disk.path).isEmpty)
+        try resize(4 * size)
+        let made = try Command.Running(append + [output]).wait()
+        #expect(made.status == 0, "\(made.errors)")
+        #expect(
+          try contents(of: URL(fileURLWithPath: output)) == contents(of: URL(fileURLWithPath: path("here"))))
+      }
+    }
+  }
+
   @Test func aCopyThatDoesNotFitIsNotThere() throws {
     try TrainedModel.with(samples: 2000, batchSize: 16, epochs: 1) { trained in
       try SmallDisk.with(kibibytes: 8) { disk, resize in

@@ -29,6 +29,26 @@ import Testing
     #expect(#expect(throws: ChanterError.self) { try File(reading: "/") }?.kind == .badInput)
   }
 
+  @Test func aSecondNameIsForWhatIsThereAndFree() throws {
+    let folder = "\(NSTemporaryDirectory())/chanter-\(UUID().uuidString)"
+    try FileManager.default.createDirectory(atPath: folder, withIntermediateDirectories: false)
+    defer { try? FileManager.default.removeItem(atPath: folder) }
+    func failure(_ path: String, as target: String) -> ChanterError? {
+      #expect(throws: ChanterError.self) {
+        try File.duplicate("\(folder)/\(path)", as: "\(folder)/\(target)")
+      }
+    }
+    try Array("text".utf8).withUnsafeBytes { try File(creating: folder + "/a").write($0) }
+    try File.duplicate(folder + "/a", as: folder + "/b")
+    #expect(File.regularSize(folder + "/b") == 4)
+    #expect(failure("a", as: "b")?.kind == .exists)
+    for (path, target) in [("c", "d"), ("a", "none/d")] {
+      let error = failure(path, as: target)
+      #expect(error?.kind == .io && error?.path == "\(folder)/\(path)", "\(String(describing: error))")
+      #expect(error?.message.contains("\(folder)/\(target)") == true)
+    }
+  }
+
   @Test(arguments: [("/a/b", "/a"), ("/a", "/"), ("a", "."), ("a/b/", "a")])
   func parents(path: String, parent: String) {
     #expect(File.parent(of: path) == parent)

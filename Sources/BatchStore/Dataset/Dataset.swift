@@ -32,6 +32,13 @@ public final class Dataset: Sendable {
     }
   }
 
+  /// The files of all batches.
+  public var segmentPaths: [String] {
+    Split.allCases.flatMap { split in
+      manifest.split(split).segments.indices.map { "\(path)/\(SegmentFormat.fileName(split, $0))" }
+    }
+  }
+
   /// What a `Batch` must have room for to hold any batch of `split`.
   public func layout(of split: Split) -> BatchLayout {
     let part = manifest.split(split)
