@@ -1,5 +1,6 @@
 import BatchStore
 import Foundation
+import Ingest
 import Primitives
 import Training
 
@@ -217,13 +218,21 @@ struct DatasetDisplay {
       if format == .json { return try printJSON(sample) }
       printTable(
         [("sample", "\(grouped(number)) (\(sample.split))"), ("label", "\(sample.label)")]
-          + (sample.time.map { [("time", "\($0)")] } ?? [])
+          + (try sample.time.map { [("time", try timeText($0))] } ?? [])
           + [("dense", sample.dense.map { "\($0)" }.joined(separator: " "))])
       printLine("")
       printColumns(
         ["feature", "value", "row"],
         sample.values.map { [$0.feature, $0.value ?? "-", grouped(Int($0.row))] }, leading: 2)
     }
+  }
+
+  /// A time as the dataset has it, and how people write it if that is known.
+  private func timeText(_ time: Int64) throws -> String {
+    guard let schema = dataset.manifest.schema,
+      let text = try Schema(json: schema, path: dataset.path).timeFormat?.text(time)
+    else { return "\(time)" }
+    return "\(text) (\(time))"
   }
 
   /// Samples as CSV (RFC 4180): number, part, label, dense features as the model sees them, raw values. An empty value is

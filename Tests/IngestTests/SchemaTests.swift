@@ -53,6 +53,33 @@ extension Batch {
 }
 
 @Suite struct SchemaTests {
+  /// A time is written so that it reads back as it is.
+  @Test func timesAreWrittenAsTheyAreRead() {
+    func read(_ text: String) -> Int64? {
+      Array(text.utf8).withUnsafeBufferPointer { text in
+        text.baseAddress.flatMap { FieldValues.iso8601($0, text.count) }
+      }
+    }
+    for (text, time) in [
+      ("1970-01-01T00:00:00Z", 0), ("1969-12-31T23:59:59.999999Z", -1),
+      ("2014-10-21T05:30:00.5Z", 1_413_869_400_500_000), ("2000-02-29T00:00:00Z", 951_782_400_000_000),
+      ("9999-12-31T23:59:59Z", 253_402_300_799_000_000),
+    ] as [(String, Int64)] {
+      #expect(TimeFormat.iso8601.text(time) == text && read(text) == time)
+    }
+    let random = CounterRandom(seed: 9, stream: 9)
+    for draw in 0..<2000 {
+      // From the year 1 to 9999.
+      let time = Int64(random.below(315_000_000, UInt64(draw))) * 1_000_000_000 - 62_000_000_000_000_000
+      let text = TimeFormat.iso8601.text(time + Int64(draw))
+      #expect(text.flatMap(read) == time + Int64(draw), "\(time)")
+    }
+    for time in [Int64.min, -1 << 57, 253_402_300_800_000_000, .max] {
+      #expect(TimeFormat.iso8601.text(time) == nil)
+    }
+    #expect(TimeFormat.integer.text(0) == nil)
+  }
+
   /// Preprocesses `text` by `schema` and gives the samples of each part.
   func samples(
     _ schema: String, _ text: String, change: (inout PreprocessOptions) -> Void = { $0.holdout = 0 }
