@@ -30,11 +30,9 @@ extension ModelStore {
       let number = last.commit + 1
       let (chunks, chunkBytes) = try appendChunks(
         commit: number, keys: keys, order: order, count: count, rows: rows, transaction)
-      if let replaced = try transaction.get(databases.meta, Record.dense.key) {
-        try environment.checkPageHeader(of: replaced)
-      }
       let state = CommitState(commit: number, cursor: cursor, denseBytes: dense.count)
-      let recordBytes = try Self.putState(state, dense: dense, databases, transaction)
+      let recordBytes = try Self.putState(
+        state, dense: dense, databases, environment, transaction)
       return CommitResult(commit: number, chunks: chunks, bytesWritten: chunkBytes + recordBytes)
     }
   }

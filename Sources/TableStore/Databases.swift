@@ -5,11 +5,13 @@ import Primitives
 struct Databases: Sendable {
   let meta: MDB_dbi
   let chunks: MDB_dbi
+  let dense: MDB_dbi
   /// One per table, in the layout's order.
   let tables: [MDB_dbi]
 
   static let metaName = "meta"
   static let chunksName = "chunks"
+  static let denseName = "dense"
   static let tablePrefix = "table."
   static func tableName(_ table: TableLayout) -> String { tablePrefix + table.name }
 
@@ -17,6 +19,7 @@ struct Databases: Sendable {
   init(making layout: RowLayout, in transaction: borrowing WriteTransaction) throws {
     meta = try transaction.makeDatabase(Self.metaName, integerKeys: false)
     chunks = try transaction.makeDatabase(Self.chunksName, integerKeys: true)
+    dense = try transaction.makeDatabase(Self.denseName, integerKeys: true)
     var tables: [MDB_dbi] = []
     for table in layout.tables {
       tables.append(try transaction.makeDatabase(Self.tableName(table), integerKeys: true))
@@ -24,9 +27,10 @@ struct Databases: Sendable {
     self.tables = tables
   }
 
-  private init(meta: MDB_dbi, chunks: MDB_dbi, tables: [MDB_dbi]) {
+  private init(meta: MDB_dbi, chunks: MDB_dbi, dense: MDB_dbi, tables: [MDB_dbi]) {
     self.meta = meta
     self.chunks = chunks
+    self.dense = dense
     self.tables = tables
   }
 
@@ -72,7 +76,8 @@ struct Databases: Sendable {
     let record = try value(transaction, meta, Record.header.key, path)
     let (layout, header) = try HeaderRecord.read(record, path: path)
     let chunks = try required(chunksName)
+    let dense = try required(denseName)
     let tables = try layout.tables.map { try required(tableName($0)) }
-    return (Databases(meta: meta, chunks: chunks, tables: tables), layout, header)
+    return (Databases(meta: meta, chunks: chunks, dense: dense, tables: tables), layout, header)
   }
 }

@@ -9,14 +9,14 @@ public enum MemoryCosts {
   /// Bytes an open store holds: LMDB's list of dirty pages (131,072 entries of 16 bytes) and its list of free pages.
   public static let openStoreBytes = 4 << 20
 
-  /// Bytes at the peak of a commit of `rows` rows: whole pages for every chunk and for the dense record.
+  /// Bytes at the peak of a commit of `rows` rows: whole pages for every chunk and every part of the dense record.
   public static func commitBytes(rows: Int, layout: RowLayout, denseBytes: Int) -> Int {
     let geometry = Geometry(rowBytes: layout.rowBytes)
     let full = rows / geometry.rowsPerChunk
     let rest = rows % geometry.rowsPerChunk
     var pages = full * self.pages(Chunk.byteCount(rows: geometry.rowsPerChunk, geometry))
     if rest > 0 { pages += self.pages(Chunk.byteCount(rows: rest, geometry)) }
-    pages += self.pages(Seal.byteCount + denseBytes)
+    pages += DenseParts.count(denseBytes)
     return withIndex(pages)
   }
 

@@ -67,7 +67,8 @@ extension ModelStore {
     }
     guard let store = result.store else { return result }
     let transaction = try ReadTransaction(store.environment)
-    try store.checkRecords(transaction, &result, found)
+    try store.checkRecords(
+      transaction, readsDense: !damagedDatabases.contains(Databases.denseName), &result, found)
     if !damagedDatabases.contains(Databases.chunksName) {
       try store.checkChunks(transaction, &result, found, progress)
     }
@@ -80,16 +81,19 @@ extension ModelStore {
   }
 
   private func checkRecords(
-    _ transaction: borrowing ReadTransaction, _ result: inout CheckResult, _ found: (Damage) -> Void
+    _ transaction: borrowing ReadTransaction, readsDense: Bool, _ result: inout CheckResult,
+    _ found: (Damage) -> Void
   ) throws {
     let stateRecord = try transaction.get(databases.meta, Record.state.key)
-    let denseRecord = try transaction.get(databases.meta, Record.dense.key)
-    result.bytes += (stateRecord?.count ?? 0) + (denseRecord?.count ?? 0)
+    result.bytes += stateRecord?.count ?? 0
     try report(.state, to: found) { result.state = try StateRecord.read(stateRecord, path: path) }
+    // Without the state nothing says how long the record should be.
+    guard readsDense, let state = result.state else { return }
     try report(.dense, to: found) {
-      if let denseRecord { try environment.checkPageHeader(of: denseRecord) }
-      let bytes = try Record.dense.open(denseRecord, path: path)
-      if let state = result.state, state.denseBytes != bytes.count { throw Record.dense.damaged(path) }
+      try DenseParts.forEach(state, databases, transaction) { value, _, _ in
+        result.bytes += value.count
+        try environment.checkPageHeader(of: value)
+      }
     }
   }
 

@@ -77,7 +77,7 @@ public final class ModelStore: @unchecked Sendable {
       let databases = try Databases(making: layout, in: transaction)
       try putHeader(layout, header: header, databases, transaction)
       let state = CommitState(commit: 0, cursor: cursor, denseBytes: dense.count)
-      try putState(state, dense: dense, databases, transaction)
+      try putState(state, dense: dense, databases, environment, transaction)
       return databases
     }
     // The lock file first: a reader that finds the data must take its slot where the trainer looks for it.
@@ -163,15 +163,15 @@ public final class ModelStore: @unchecked Sendable {
   ) throws -> CommitState {
     let path = transaction.path
     let state = try StateRecord.read(transaction.get(databases.meta, Record.state.key), path: path)
-    let bytes = try Record.dense.open(transaction.get(databases.meta, Record.dense.key), path: path)
-    guard bytes.count == state.denseBytes else { throw Record.dense.damaged(path) }
-    guard bytes.count == dense.count else {
+    guard state.denseBytes == dense.count else {
       throw ChanterError(
         .mismatch,
-        "the model's dense parameters have \(bytes.count) bytes, and the configuration asks for"
+        "the model's dense parameters have \(state.denseBytes) bytes, and the configuration asks for"
           + " \(dense.count); use the configuration that the model was made with", path: path)
     }
-    dense.copyMemory(from: bytes)
+    try DenseParts.forEach(state, databases, transaction) { _, content, offset in
+      UnsafeMutableRawBufferPointer(rebasing: dense[offset...]).copyMemory(from: content)
+    }
     return state
   }
 
@@ -186,17 +186,14 @@ public final class ModelStore: @unchecked Sendable {
   /// Writes the state and dense records; returns the bytes written.
   @discardableResult
   static func putState(
-    _ state: CommitState, dense: UnsafeRawBufferPointer, _ databases: Databases,
+    _ state: CommitState, dense: UnsafeRawBufferPointer, _ databases: Databases, _ environment: Environment,
     _ transaction: borrowing WriteTransaction
   ) throws -> Int {
-    let size = Seal.byteCount + dense.count
-    let record = try transaction.reserve(databases.meta, Record.dense.key, count: size)
-    UnsafeMutableRawBufferPointer(rebasing: record[Seal.byteCount...]).copyMemory(from: dense)
-    Seal.close(record, .record(Record.dense.rawValue))
+    let denseBytes = try DenseParts.put(dense, commit: state.commit, databases, environment, transaction)
     let stateRecord = try transaction.reserve(
       databases.meta, Record.state.key, count: StateRecord.byteCount)
     StateRecord.write(state, into: stateRecord)
-    return size + StateRecord.byteCount
+    return denseBytes + StateRecord.byteCount
   }
 }
 

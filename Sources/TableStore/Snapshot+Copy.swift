@@ -52,7 +52,7 @@ extension Snapshot {
     try flush()
     try target.write { transaction in
       try ModelStore.putHeader(store.layout, header: store.header, databases, transaction)
-      try ModelStore.putState(state, dense: dense.rawBytes, databases, transaction)
+      try ModelStore.putState(state, dense: dense.rawBytes, databases, target, transaction)
     }
     return written
   }

@@ -22,6 +22,7 @@ public final class Snapshot {
     let transaction = try ReadTransaction(store.environment)
     state = try StateRecord.read(
       transaction.get(store.databases.meta, Record.state.key), path: store.path)
+    try DenseParts.requireAll(state, store.databases, transaction)
     chunks = try ChunkIndex(store, transaction)
     self.transaction = transaction
   }

@@ -91,7 +91,7 @@ import Testing
       try damage(path, Data(Self.dense))
       let error = try #require(message { try readAll(path) })
       #expect(error.kind == .corrupt)
-      #expect(error.message.contains("dense record"))
+      #expect(error.message.contains("the dense record is damaged (checksum of part 0)"))
     }
   }
 
@@ -126,7 +126,7 @@ import Testing
       try store.environment.write { transaction in
         let record = try transaction.reserve(store.databases.meta, Record.state.key, count: 32)
         StateRecord.write(CommitState(commit: 0, cursor: 0, denseBytes: 0), into: record)
-        record.storeBytes(of: 3, toByteOffset: 4, as: UInt16.self)
+        record.storeBytes(of: 4, toByteOffset: 4, as: UInt16.self)
         let place: [UInt64] = [2, Record.state.rawValue]
         let seed = place.withUnsafeBytes { CRC32C.checksum($0) }
         let rest = UnsafeRawBufferPointer(rebasing: UnsafeRawBufferPointer(record)[4...])

@@ -83,9 +83,9 @@ import Testing
       #expect(state.isSealed(2, 1))
       #expect(state.bytes.count == 32)
       #expect(state.long(8) == 2 && state.long(16) == 20 && state.long(24) == 4)
-      let dense = try StoredValue(store, record: "dense")
-      #expect(dense.isSealed(2, 2))
-      #expect(Array(dense.bytes[8...]) == [6, 7, 8, 9])
+      let dense = try StoredValue(store, databases.dense, 0)
+      #expect(dense.isSealed(3, 0))
+      #expect(dense.long(8) == 2 && Array(dense.bytes[16...]) == [6, 7, 8, 9])
       let header = try StoredValue(store, record: "header")
       #expect(header.isSealed(2, 0))
       #expect(header.short(8) == 4 && header.short(12) == 1 && header.long(16) == 7)
@@ -120,11 +120,11 @@ private struct StoredValue {
 
   func floats(_ offset: Int) -> [Float] { (0..<5).map { Float(bitPattern: short(offset + 4 * $0)) } }
 
-  /// Whether the seal is that of a value at this place: checksum, version 2, reserved zero.
+  /// Whether the seal is that of a value at this place: checksum, version 3, reserved zero.
   func isSealed(_ kind: UInt64, _ number: UInt64) -> Bool {
     var sealed: [UInt8] = []
     for part in [kind, number] { withUnsafeBytes(of: part.littleEndian) { sealed += Array($0) } }
     sealed += bytes[4...]
-    return short(0) == sealed.withUnsafeBytes { CRC32C.checksum($0) } && short(4) == 2
+    return short(0) == sealed.withUnsafeBytes { CRC32C.checksum($0) } && short(4) == 3
   }
 }

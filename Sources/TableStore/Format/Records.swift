@@ -7,21 +7,19 @@ public struct CommitState: Equatable, Sendable {
   /// Batches trained, at most `largestCursor`.
   public let cursor: UInt64
   public static let largestCursor = UInt64(UInt32.max) - 1
-  /// Size of the dense record.
+  /// Size of the dense record, which lies in a database of its own.
   public let denseBytes: Int
 }
 
-/// The records of the `meta` database: key, number in the checksum's place (do not renumber).
+/// The records of the `meta` database: key, number in the checksum's place (do not renumber; 2 was the dense record).
 enum Record: UInt64 {
   case header = 0
   case state = 1
-  case dense = 2
 
   var key: String {
     switch self {
     case .header: "header"
     case .state: "state"
-    case .dense: "dense"
     }
   }
 

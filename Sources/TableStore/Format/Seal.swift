@@ -6,20 +6,23 @@ import Primitives
 /// lies in the wrong place is found like one with a wrong byte.
 enum Seal {
   static let byteCount = 8
-  /// Do not renumber: 2 is the format of Format.md; in 1 the header had one bound of initial weights for all tables.
-  static let version: UInt16 = 2
+  /// Do not renumber: 3 is the format of Format.md; in 2 the dense record was one value of `meta`, and in 1 the header had
+  /// one bound of initial weights for all tables too.
+  static let version: UInt16 = 3
 
   /// What a value's place is made of, apart from its number. Do not renumber: part of every checksum.
   enum Place {
     case block(UInt64)
     case chunk(UInt64)
     case record(UInt64)
+    case densePart(UInt64)
 
     var bytes: (UInt64, UInt64) {
       switch self {
       case .block(let key): (0, key)
       case .chunk(let key): (1, key)
       case .record(let number): (2, number)
+      case .densePart(let number): (3, number)
       }
     }
   }

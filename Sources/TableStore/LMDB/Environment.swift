@@ -44,7 +44,7 @@ final class Environment: @unchecked Sendable {
       var created: OpaquePointer?
       try check(mdb_env_create(&created), "open the model", path: path)
       guard let created else { throw ChanterError(.broken, "LMDB gave no environment", path: path) }
-      mdb_env_set_maxdbs(created, UInt32(Self.maximumTables + 2))
+      mdb_env_set_maxdbs(created, UInt32(Self.maximumTables + 3))
       mdb_env_set_mapsize(created, mapSize)
       let code = mdb_env_open(created, directory, flags, 0o644)
       if code == 0 {

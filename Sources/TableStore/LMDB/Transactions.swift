@@ -72,18 +72,35 @@ struct WriteTransaction: ~Copyable {
     }
   }
 
+  /// Makes room for a value of `count` bytes under `key` and returns it, to be filled before the next call.
+  func reserve(
+    _ database: MDB_dbi, _ key: UInt64, count: Int, _ attempt: @autoclosure () -> String
+  ) throws -> UnsafeMutableRawBufferPointer {
+    var number = key
+    return try withUnsafeMutableBytes(of: &number) { bytes in
+      try reserve(
+        database, MDB_val(mv_size: 8, mv_data: bytes.baseAddress), count: count, attempt())
+    }
+  }
+
   /// Makes room for a value of `count` bytes under `name` and returns it, to be filled before the next call.
   func reserve(
     _ database: MDB_dbi, _ name: String, count: Int
   ) throws -> UnsafeMutableRawBufferPointer {
     var text = name
     return try text.withUTF8 { bytes in
-      var key = MDB_val(mv_size: bytes.count, mv_data: UnsafeMutableRawPointer(mutating: bytes.baseAddress))
-      var data = MDB_val(mv_size: count, mv_data: nil)
-      try check(
-        mdb_put(handle, database, &key, &data, UInt32(MDB_RESERVE)), "put the \(name) record", path: path)
-      return UnsafeMutableRawBufferPointer(start: data.mv_data, count: count)
+      let key = MDB_val(mv_size: bytes.count, mv_data: UnsafeMutableRawPointer(mutating: bytes.baseAddress))
+      return try reserve(database, key, count: count, "put the \(name) record")
     }
+  }
+
+  private func reserve(
+    _ database: MDB_dbi, _ key: MDB_val, count: Int, _ attempt: @autoclosure () -> String
+  ) throws -> UnsafeMutableRawBufferPointer {
+    var key = key
+    var data = MDB_val(mv_size: count, mv_data: nil)
+    try check(mdb_put(handle, database, &key, &data, UInt32(MDB_RESERVE)), attempt(), path: path)
+    return UnsafeMutableRawBufferPointer(start: data.mv_data, count: count)
   }
 }
 
