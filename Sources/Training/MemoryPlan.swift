@@ -195,7 +195,11 @@ struct MemoryNeeds {
       // Every commit writes the dense record too, so short intervals cost more than a smaller cache. The longer rows wait in
       // the overlay, the more of them share a block that a compaction writes. Neither a commit nor the overlay ever holds more
       // rows than there are.
-      grow(\.commitRows, of: &sizes, by: spare / 4, most: min(commitInterval * unique, allRows))
+      grow(
+        \.commitRows, of: &sizes, by: spare / 4,
+        most: min(
+          commitInterval * unique, allRows,
+          MemoryCosts.mostCommitRows(layout: rowLayout, denseBytes: denseRecordBytes)))
       grow(\.overlayRows, of: &sizes, by: spare / 4, most: min(allRows, Self.mostSlots))
       grow(\.compactionBlocks, of: &sizes, by: spare / 16, most: Self.mostCompactionBlocks)
       // Training stands still while a validation runs, and the other way round: neither can lend the other its memory.
