@@ -14,6 +14,8 @@ final class BlockReader {
   // Address of each distinct block of the request, 0 where none is stored.
   private let addresses: AlignedBuffer<UInt>
   private var trial = ReadAheadTrial()
+  private var leaves: LeafReadAhead
+  private var leafTrial = ReadAheadTrial()
 
   /// Distinct blocks that one `fetch` may need, so at least its number of rows.
   var capacity: Int { addresses.count }
@@ -25,11 +27,13 @@ final class BlockReader {
     let tables = store.databases.tables
     cursors = AlignedBuffer(count: tables.count)
     addresses = AlignedBuffer(count: maximumRows)
+    leaves = LeafReadAhead(store)
     for (index, table) in tables.enumerated() {
       var cursor: OpaquePointer?
       try check(mdb_cursor_open(transaction.handle, table, &cursor), "open a cursor", path: store.path)
       cursors[index] = cursor
     }
+    try leaves.renew(store, transaction)
   }
 
   deinit {
@@ -41,6 +45,7 @@ final class BlockReader {
     for cursor in cursors.prefix() {
       try check(mdb_cursor_renew(transaction.handle, cursor), "renew a cursor", path: store.path)
     }
+    try leaves.renew(store, transaction)
   }
 
   /// Copies the row of `keys[i]` to `rows + slots[i] * rowFloats` for i in 0 ..< count; `keys` ascend.
@@ -63,6 +68,7 @@ final class BlockReader {
     }
     if request.copiedRows == count { return request.blocks }
     let first = request.blocks
+    if leafTrial.announces { announceLeaves(request) }
     var ranges = Self.announcedRanges
     while request.copiedRows < count {
       try announce(&request, ranges: ranges)
@@ -70,6 +76,7 @@ final class BlockReader {
       try copy(&request, blocks: Self.copiedBlocks, areMapped: false)
     }
     trial.didAnnounce(request.blocks - first)
+    if leafTrial.announces { leafTrial.didAnnounce(request.blocks - first) }
     return request.blocks
   }
 
@@ -102,10 +109,24 @@ final class BlockReader {
   private func announce(_ request: inout Request, ranges limit: Int) throws {
     var readAhead = ReadAhead()
     while request.locatedRows < request.count, readAhead.ranges < limit {
-      let address = try locateNext(&request)
-      if address != 0 { readAhead.add(address, count: store.geometry.blockBytes) }
+      let end = leafTrial.announces ? Int.max : request.blocks + leafTrial.group
+      if !leafTrial.announces { leafTrial.begin(faults: chanter_major_faults()) }
+      while request.blocks < end, request.locatedRows < request.count, readAhead.ranges < limit {
+        let address = try locateNext(&request)
+        if address != 0 { readAhead.add(address, count: store.geometry.blockBytes) }
+      }
+      if !leafTrial.announces {
+        leafTrial.didReadGroup(faults: chanter_major_faults())
+        if leafTrial.announces { announceLeaves(request) }
+      }
     }
     readAhead.flush()
+  }
+
+  /// Announces the index pages in which the blocks will be found that are not located yet.
+  private func announceLeaves(_ request: Request) {
+    leaves.announce(
+      request.keys + request.locatedRows, count: request.count - request.locatedRows, store.geometry)
   }
 
   /// Finds the next block and passes over its rows.

@@ -23,6 +23,7 @@ public final class Compaction {
   private let keys: AlignedBuffer<RowKey>
   private let rows: AlignedBuffer<UnsafeRawPointer?>
   private let block: AlignedBuffer<UInt8>
+  private var leaves: LeafReadAhead
 
   /// Blocks announced together: enough to fill the disk's queue many times, few enough to stay cached until they
   /// are read.
@@ -46,6 +47,7 @@ public final class Compaction {
     keys = AlignedBuffer(count: Self.groupRows)
     rows = AlignedBuffer(count: Self.groupRows)
     block = AlignedBuffer(count: store.geometry.blockBytes)
+    leaves = LeafReadAhead(store)
   }
 
   /// Writes at most `maximumBlocks` blocks, in one transaction.
@@ -53,6 +55,8 @@ public final class Compaction {
   /// - Throws: `.corrupt` for a damaged block or chunk, `.io`; nothing of the step has then happened.
   public func step() throws -> Bool {
     if isFinished { return true }
+    // The last commit's index: what a step has changed itself is in memory.
+    try store.environment.read { try leaves.renew(store, $0) }
     let (left, finished, written) = try store.environment.write { transaction in
       var merge = try ChunkMerge(store, transaction: transaction.handle, runs: runs)
       var written = 0
@@ -101,6 +105,7 @@ public final class Compaction {
   }
 
   private func announce(_ rowCount: Int, _ transaction: borrowing WriteTransaction) throws {
+    leaves.announce(keys.base, count: rowCount, store.geometry)
     var readAhead = ReadAhead()
     var last = RowKey.max
     for index in 0..<rowCount {
@@ -141,7 +146,13 @@ public final class Compaction {
   /// Deletes the chunks of all commits up to `through`: the first entries of their database.
   private func deleteChunks(_ transaction: borrowing WriteTransaction) throws {
     let cursor = try Cursor(transaction.handle, store.databases.chunks, path: store.path)
+    var deleted = 0
     while let found = try cursor.move(MDB_FIRST, path: store.path), Chunk.commit(of: found.key) <= through {
+      // Where the system has dropped the pages since the merge, each would be a wait of its own.
+      if deleted % ChunkIndex.groupChunks == 0 {
+        try store.announceChunks(transaction.handle, from: found.key, count: ChunkIndex.groupChunks)
+      }
+      deleted += 1
       try store.environment.checkPageHeader(of: found.value)
       try check(mdb_cursor_del(cursor.handle, 0), "delete a chunk", path: store.path)
     }

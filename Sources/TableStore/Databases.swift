@@ -3,6 +3,8 @@ import Primitives
 
 /// Handles of the databases inside a model's environment.
 struct Databases: Sendable {
+  /// The tree of the others' records, always LMDB's number 1 (`MAIN_DBI`).
+  let main: MDB_dbi = 1
   let meta: MDB_dbi
   let chunks: MDB_dbi
   let dense: MDB_dbi

@@ -62,6 +62,13 @@ enum DenseParts {
     let path = transaction.path
     try requireAll(state, databases, transaction)
     let cursor = try Cursor(transaction.handle, databases.dense, path: path)
+    var readAhead = ReadAhead()
+    var announced = try cursor.move(MDB_FIRST, path: path)
+    while let (_, value) = announced {
+      readAhead.add(UInt(bitPattern: value.baseAddress), count: value.count)
+      announced = try cursor.move(MDB_NEXT, path: path)
+    }
+    readAhead.flush()
     let count = count(state.denseBytes)
     for part in 0..<count {
       let found = try cursor.move(part == 0 ? MDB_FIRST : MDB_NEXT, path: path)

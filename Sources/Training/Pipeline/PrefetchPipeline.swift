@@ -69,7 +69,9 @@ final class PrefetchPipeline: Sendable {
     }
     start("reader") { [self] in try read(steps, decode) }
     start("planner") { [self] in try plan(firstStep: before) }
-    start("prefetcher") { [self] in try prefetch(makeSource) }
+    // At the usual priority: where the disk sets the pace, what it does not get while batches are computed is missing later,
+    // when nothing is left to compute.
+    start("prefetcher", isBackground: false) { [self] in try prefetch(makeSource) }
   }
 
   /// The next batch with its rows in place, or nil after the last.
@@ -126,8 +128,10 @@ final class PrefetchPipeline: Sendable {
     progress.update { if $0.failure == nil { $0.failure = error } }
   }
 
-  private func start(_ name: String, _ body: @escaping @Sendable () throws -> Void) {
-    let thread = NamedThread(name, isBackground: true) { [self] in
+  private func start(
+    _ name: String, isBackground: Bool = true, _ body: @escaping @Sendable () throws -> Void
+  ) {
+    let thread = NamedThread(name, isBackground: isBackground) { [self] in
       do { try body() } catch { fail(error) }
     }
     threads.update { $0.append(thread) }

@@ -1,0 +1,132 @@
+import CLMDB
+import Primitives
+
+/// Asks the system for the leaf pages in which keys of a table will be looked up.
+///
+/// LMDB walks to one leaf at a time, so each that is not in memory is a disk access at depth one: with a block a page,
+/// looking up a row of a large table costs two accesses, of which only that of the block could be announced. The branch pages
+/// above, about one page in 20,000, lead to all leaves of a request at once. Only hints come of what is read here. It
+/// touches the pages that LMDB touches next, and the page layout is that of LMDB 0.9 (`struct MDB_page`, `MDB_node`).
+struct LeafReadAhead {
+  private struct Root {
+    var page: UInt64 = 0
+    var depth = 0
+  }
+
+  private let pageBytes: Int
+  /// Of the last page that may be referred to.
+  private let lastPage: UInt64
+  private let names: [String]
+  private var roots: [Root]
+  private var transactionNumber = 0
+  /// Where page 0 is mapped.
+  private var base: UInt = 0
+
+  private static let pageHeader = 16
+  private static let nodeHeader = 8
+
+  init(_ store: ModelStore) {
+    var information = MDB_envinfo()
+    mdb_env_info(store.environment.handle, &information)
+    var statistics = MDB_stat()
+    mdb_env_stat(store.environment.handle, &statistics)
+    pageBytes = Int(statistics.ms_psize)
+    lastPage = UInt64(information.me_mapsize / pageBytes) - 1
+    names = store.layout.tables.map(Databases.tableName)
+    roots = Array(repeating: Root(), count: names.count)
+  }
+
+  /// Takes up the state of `transaction`.
+  mutating func renew(_ store: ModelStore, _ transaction: borrowing ReadTransaction) throws {
+    let number = mdb_txn_id(transaction.handle)
+    if number == transactionNumber { return }
+    transactionNumber = number
+    for (table, name) in names.enumerated() {
+      let record = try transaction.get(store.databases.main, name)
+      guard let record, record.count == TreeRecord.byteCount else { continue }
+      let tree = TreeRecord(record, at: 0)
+      roots[table] = Root(page: tree.root, depth: tree.depth)
+      // The record lies in a leaf, which begins with its own page number.
+      let page = UInt(bitPattern: record.baseAddress) & ~UInt(pageBytes - 1)
+      guard let start = UnsafeRawPointer(bitPattern: page) else { continue }
+      base = page - start.loadUnaligned(as: UInt.self) * UInt(pageBytes)
+    }
+  }
+
+  /// Announces the leaves in which the blocks of `keys` are looked up; they ascend.
+  func announce(_ keys: UnsafePointer<RowKey>, count: Int, _ geometry: Geometry) {
+    var readAhead = ReadAhead()
+    forEachLeaf(keys, count: count, geometry) { readAhead.add($0, count: pageBytes) }
+    readAhead.flush()
+  }
+
+  /// Calls `body` with the address of each leaf that `announce` would announce.
+  func forEachLeaf(
+    _ keys: UnsafePointer<RowKey>, count: Int, _ geometry: Geometry, _ body: (UInt) -> Void
+  ) {
+    var first = 0
+    while first < count {
+      let table = keys[first].table
+      var end = first + 1
+      while end < count, keys[end].table == table { end += 1 }
+      let root = roots[table]
+      // A root that is a leaf is one page, and one without pages has no leaf.
+      if root.depth > 1, root.page <= lastPage {
+        visit(root.page, level: root.depth, first..<end, keys, geometry, body)
+      }
+      first = end
+    }
+  }
+
+  private func visit(
+    _ page: UInt64, level: Int, _ range: Range<Int>, _ keys: UnsafePointer<RowKey>, _ geometry: Geometry,
+    _ body: (UInt) -> Void
+  ) {
+    func block(_ index: Int) -> UInt64 { UInt64(geometry.block(of: keys[index]).row) }
+
+    let address = base + UInt(page) * UInt(pageBytes)
+    guard level > 1 else { return body(address) }
+    guard let start = UnsafeRawPointer(bitPattern: address) else { return }
+    let bytes = UnsafeRawBufferPointer(start: start, count: pageBytes)
+    let nodes = (short(bytes, 12) - Self.pageHeader) / 2
+    guard nodes > 0, Self.pageHeader + 2 * nodes <= pageBytes else { return }
+    var next = range.lowerBound
+    var node = 0
+    while next < range.upperBound {
+      // The last node whose key is not above the block; the key of the first counts as below all.
+      let sought = block(next)
+      var high = nodes
+      while high - node > 1 {
+        let middle = (node + high) / 2
+        if key(bytes, middle) <= sought { node = middle } else { high = middle }
+      }
+      let first = next
+      let limit = node + 1 < nodes ? key(bytes, node + 1) : UInt64.max
+      repeat { next += 1 } while next < range.upperBound && block(next) < limit
+      let child = child(bytes, node)
+      guard child <= lastPage else { return }
+      visit(child, level: level - 1, first..<next, keys, geometry, body)
+    }
+  }
+
+  /// Where a node lies in its page, with `count` bytes; a damaged place becomes one inside the page.
+  private func place(_ bytes: UnsafeRawBufferPointer, _ node: Int, count: Int) -> Int {
+    min(short(bytes, Self.pageHeader + 2 * node), pageBytes - count)
+  }
+
+  private func key(_ bytes: UnsafeRawBufferPointer, _ node: Int) -> UInt64 {
+    let place = place(bytes, node, count: Self.nodeHeader + 8) + Self.nodeHeader
+    return UInt64(littleEndian: bytes.loadUnaligned(fromByteOffset: place, as: UInt64.self))
+  }
+
+  /// The first node of a branch page has no key.
+  private func child(_ bytes: UnsafeRawBufferPointer, _ node: Int) -> UInt64 {
+    let place = place(bytes, node, count: Self.nodeHeader)
+    return UInt64(short(bytes, place)) | UInt64(short(bytes, place + 2)) << 16
+      | UInt64(short(bytes, place + 4)) << 32
+  }
+
+  private func short(_ bytes: UnsafeRawBufferPointer, _ offset: Int) -> Int {
+    Int(UInt16(littleEndian: bytes.loadUnaligned(fromByteOffset: offset, as: UInt16.self)))
+  }
+}
