@@ -19,23 +19,29 @@ public final class Compaction {
   private let store: ModelStore
   private let maximumBlocks: Int
   private var runs: [ChunkRun]
-  // The rows of the blocks that are looked up and announced to the system together: key, and address in the map.
-  private let keys: AlignedBuffer<RowKey>
-  private let rows: AlignedBuffer<UnsafeRawPointer?>
+  private let groups: [Group]
   private let block: AlignedBuffer<UInt8>
   private var leaves: LeafReadAhead
 
-  /// Blocks announced together: enough to fill the disk's queue many times, few enough to stay cached until they
-  /// are read.
-  private static let groupBlocks = 1024
-  private static let groupRows = 1 << 15
+  /// The rows of the blocks that are looked up and announced to the system together: key, and address in the map.
+  private final class Group {
+    let keys = AlignedBuffer<RowKey>(count: groupRows)
+    let rows = AlignedBuffer<UnsafeRawPointer?>(count: groupRows)
+    var count = 0
+  }
+
+  /// Blocks announced together, while those of the other group are written: enough to fill the disk's queue, few enough to
+  /// stay cached until they are read.
+  private static let groupBlocks = 512
+  private static let groupRows = 1 << 14
+  private static let groupCount = 2
   /// A step ends with a sync; fewer blocks would mean to wait for it most of the time.
   fileprivate static let leastBlocks = 2048
 
   /// Bytes this object holds for a compaction of `commits` commits, without LMDB's dirty pages
   /// (`MemoryCosts.compactionBytes`).
   public static func memoryBytes(commits: Int, layout: RowLayout) -> Int {
-    groupRows * (MemoryLayout<RowKey>.stride + MemoryLayout<UnsafeRawPointer?>.stride)
+    groupCount * groupRows * (MemoryLayout<RowKey>.stride + MemoryLayout<UnsafeRawPointer?>.stride)
       + Geometry(rowBytes: layout.rowBytes).blockBytes + 2 * commits * ChunkMerge.memoryBytesPerRun
   }
 
@@ -44,8 +50,7 @@ public final class Compaction {
     self.runs = runs
     self.through = through
     self.maximumBlocks = maximumBlocks
-    keys = AlignedBuffer(count: Self.groupRows)
-    rows = AlignedBuffer(count: Self.groupRows)
+    groups = (0..<Self.groupCount).map { _ in Group() }
     block = AlignedBuffer(count: store.geometry.blockBytes)
     leaves = LeafReadAhead(store)
   }
@@ -60,9 +65,18 @@ public final class Compaction {
     let (left, finished, written) = try store.environment.write { transaction in
       var merge = try ChunkMerge(store, transaction: transaction.handle, runs: runs)
       var written = 0
+      var number = 0
+      // While the blocks of one group are written, the disk reads those of the next.
+      var announced: Group?
       while written < maximumBlocks, merge.nextKey != nil {
-        written += try moveGroup(&merge, atMost: min(Self.groupBlocks, maximumBlocks - written), transaction)
+        let group = groups[number % groups.count]
+        number += 1
+        written += try take(&merge, into: group, atMost: min(Self.groupBlocks, maximumBlocks - written))
+        try announce(group, transaction)
+        if let announced { try write(announced, transaction) }
+        announced = group
       }
+      if let announced { try write(announced, transaction) }
       let finished = merge.nextKey == nil
       if finished { try deleteChunks(transaction) }
       return (merge.runs, finished, written)
@@ -74,9 +88,9 @@ public final class Compaction {
     return finished
   }
 
-  private func moveGroup(
-    _ merge: inout ChunkMerge, atMost blockLimit: Int, _ transaction: borrowing WriteTransaction
-  ) throws -> Int {
+  /// Takes the rows of the next blocks.
+  /// - Returns: the number of these blocks.
+  private func take(_ merge: inout ChunkMerge, into group: Group, atMost blockLimit: Int) throws -> Int {
     let geometry = store.geometry
     var rowCount = 0
     var blockCount = 0
@@ -88,28 +102,20 @@ public final class Compaction {
         blockCount += 1
         last = block
       }
-      keys.base[rowCount] = key
-      rows.base[rowCount] = try merge.take()
+      group.keys.base[rowCount] = key
+      group.rows.base[rowCount] = try merge.take()
       rowCount += 1
     }
-    try announce(rowCount, transaction)
-    var start = 0
-    while start < rowCount {
-      let block = geometry.block(of: keys.base[start])
-      var end = start + 1
-      while end < rowCount, geometry.block(of: keys.base[end]) == block { end += 1 }
-      try write(block, start..<end, transaction)
-      start = end
-    }
+    group.count = rowCount
     return blockCount
   }
 
-  private func announce(_ rowCount: Int, _ transaction: borrowing WriteTransaction) throws {
-    leaves.announce(keys.base, count: rowCount, store.geometry)
+  private func announce(_ group: Group, _ transaction: borrowing WriteTransaction) throws {
+    leaves.announce(group.keys.base, count: group.count, store.geometry)
     var readAhead = ReadAhead()
     var last = RowKey.max
-    for index in 0..<rowCount {
-      let block = store.geometry.block(of: keys.base[index])
+    for index in 0..<group.count {
+      let block = store.geometry.block(of: group.keys.base[index])
       if block == last { continue }
       last = block
       if let stored = try transaction.get(store.databases.tables[block.table], UInt64(block.row)) {
@@ -119,8 +125,20 @@ public final class Compaction {
     readAhead.flush()
   }
 
+  private func write(_ group: Group, _ transaction: borrowing WriteTransaction) throws {
+    let keys = group.keys.base
+    var start = 0
+    while start < group.count {
+      let block = store.geometry.block(of: keys[start])
+      var end = start + 1
+      while end < group.count, store.geometry.block(of: keys[end]) == block { end += 1 }
+      try write(block, group, start..<end, transaction)
+      start = end
+    }
+  }
+
   private func write(
-    _ number: RowKey, _ range: Range<Int>, _ transaction: borrowing WriteTransaction
+    _ number: RowKey, _ group: Group, _ range: Range<Int>, _ transaction: borrowing WriteTransaction
   ) throws {
     let geometry = store.geometry
     let database = store.databases.tables[number.table]
@@ -133,8 +151,8 @@ public final class Compaction {
       Block.fillInitial(number, geometry, store.layout, into: bytes)
     }
     for index in range {
-      guard let row = rows.base[index] else { continue }
-      (UnsafeMutableRawPointer(block.base) + geometry.offset(of: keys.base[index]))
+      guard let row = group.rows.base[index] else { continue }
+      (UnsafeMutableRawPointer(block.base) + geometry.offset(of: group.keys.base[index]))
         .copyMemory(from: row, byteCount: geometry.rowBytes)
     }
     Seal.close(bytes, .block(number))
