@@ -6,7 +6,9 @@ import subprocess
 import tempfile
 
 # Threads by their names in Training/Pipeline; all others compute.
-THREADS = {"reader": "decode", "planner": "plan", "prefetcher": "fetch", "writer": "commit"}
+# Two of them have another name while they do one part of their work.
+THREADS = {"reader": "decode", "planner": "plan", "prefetcher": "fetch", "fetch": "fetch", "writer": "commit", "commit": "commit",
+           "compaction": "compaction"}
 # Functions of the compute threads, as they stand in mangled names. The first that fits counts.
 FUNCTIONS = [
     # OpenBLAS sets its output to zero before it adds to it.
@@ -25,7 +27,7 @@ FUNCTIONS = [
     ("plan", r"Planner|VictimHeap|KeyTable"),
 ]
 ORDER = ["GEMM", "interaction", "gather", "row gradient and update", "bias and ReLU", "dense update", "loss", "waiting", "decode",
-         "plan", "cache", "fetch", "commit", "other", "idle"]
+         "plan", "cache", "fetch", "commit", "compaction", "system", "other", "idle"]
 
 
 def is_there():
@@ -65,8 +67,15 @@ def parts(data):
             continue
         share, thread, symbol = float(fields[0].rstrip("%")) / 100, fields[1], fields[2]
         # The prefetcher moves rows between slots and overlay, and reads.
-        in_cache = thread == "prefetcher" and re.search(r"RowCache|Overlay", symbol)
-        part = "cache" if in_cache else THREADS.get(thread) or next((name for name, pattern in FUNCTIONS if re.search(pattern, symbol)), "other")
+        in_cache = thread in ("prefetcher", "fetch") and re.search(r"RowCache|Overlay", symbol)
+        if in_cache:
+            part = "cache"
+        elif thread in THREADS:
+            part = THREADS[thread]
+        elif symbol.startswith("[k]"):
+            part = "system"
+        else:
+            part = next((name for name, pattern in FUNCTIONS if re.search(pattern, symbol)), "other")
         shares[part] = shares.get(part, 0) + share
     return shares or None
 
