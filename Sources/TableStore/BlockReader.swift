@@ -2,6 +2,12 @@ import CLMDB
 import CSupport
 import Primitives
 
+#if canImport(Glibc)
+  import Glibc
+#else
+  import Musl
+#endif
+
 /// Reads rows from the blocks of one read transaction: the block if it is stored, else the initial value.
 ///
 /// Two passes over sorted keys: the first finds where each block lies, which touches no block; the second checks each
@@ -13,6 +19,9 @@ final class BlockReader {
   private let cursors: AlignedBuffer<OpaquePointer?>
   // Address of each distinct block of the request, 0 where none is stored.
   private let addresses: AlignedBuffer<UInt>
+  // One block, and the file that it is read from where it is not likely to be mapped.
+  private let block: AlignedBuffer<UInt8>
+  private let descriptor: Int32
   private var trial = ReadAheadTrial()
   private var leaves: LeafReadAhead
   private var leafTrial = ReadAheadTrial()
@@ -27,6 +36,12 @@ final class BlockReader {
     let tables = store.databases.tables
     cursors = AlignedBuffer(count: tables.count)
     addresses = AlignedBuffer(count: maximumRows)
+    block = AlignedBuffer(count: store.geometry.blockBytes)
+    var descriptor: Int32 = -1
+    try check(mdb_env_get_fd(store.environment.handle, &descriptor), "open data.mdb", path: store.path)
+    // What was announced and dropped again is then read alone, and not with megabytes around it.
+    _ = posix_fadvise(descriptor, 0, 0, POSIX_FADV_RANDOM)
+    self.descriptor = descriptor
     leaves = LeafReadAhead(store)
     for (index, table) in tables.enumerated() {
       var cursor: OpaquePointer?
@@ -165,7 +180,7 @@ final class BlockReader {
   /// Checks the next `limit` of the located blocks and copies their rows.
   ///
   /// - Parameter areMapped: the pages are likely to be in memory and mapped, so that the CPU may load one while the one
-  ///   before it is checked. Otherwise each line would cost a walk through the page tables, and bring nothing.
+  ///   before it is checked.
   private func copy(_ request: inout Request, blocks limit: Int, areMapped: Bool) throws {
     let keys = request.keys
     let slots = request.slots
@@ -178,9 +193,15 @@ final class BlockReader {
     var index = request.copiedRows
     for number in request.copiedBlocks..<end {
       let block = geometry.block(of: keys[index])
-      let base = UnsafeRawPointer(bitPattern: addresses[number])
+      var base = UnsafeRawPointer(bitPattern: addresses[number])
       if areMapped, number + 1 < end { prefetch(addresses[number + 1], geometry.blockBytes) }
-      if let base { try verify(block, base, geometry.blockBytes) }
+      if let mapped = base {
+        if !areMapped, let copy = read(block, addresses[number]) {
+          base = copy
+        } else {
+          try verify(block, mapped, geometry.blockBytes)
+        }
+      }
       repeat {
         let key = keys[index]
         let destination = request.rows + Int(slots[index]) * rowFloats
@@ -205,6 +226,16 @@ final class BlockReader {
       chanter_prefetch(line)
       line += 64
     }
+  }
+
+  /// The block as the file has it. To map a page that the system will drop soon costs more than a copy of it: it has to be
+  /// unmapped again, and each core be told so.
+  /// - Returns: nil if something is wrong with it, which the map will show.
+  private func read(_ number: RowKey, _ address: UInt) -> UnsafeRawPointer? {
+    guard pread(descriptor, block.base, block.count, off_t(address - leaves.base)) == block.count,
+      case .intact = Seal.verify(UnsafeRawBufferPointer(block.rawBytes), .block(number))
+    else { return nil }
+    return UnsafeRawPointer(block.base)
   }
 
   private func verify(_ block: RowKey, _ base: UnsafeRawPointer?, _ length: Int) throws {

@@ -20,7 +20,7 @@ struct LeafReadAhead {
   private var roots: [Root]
   private var transactionNumber = 0
   /// Where page 0 is mapped.
-  private var base: UInt = 0
+  private(set) var base: UInt = 0
 
   private static let pageHeader = 16
   private static let nodeHeader = 8
