@@ -43,7 +43,8 @@ final class LogReading {
   /// Holds the uses of values beyond the memory limit, if there are any.
   private var spilledFile: StreamFile?
   private let memory: PreprocessMemory
-  private let work: PreprocessWork
+  private let work: RunWork
+  private let inputBytes: Int?
   private let options: PreprocessOptions
   private let pool: WorkerPool
   private var parser: any BlockParser
@@ -58,14 +59,18 @@ final class LogReading {
   private var collected = 0
 
   /// Continues what `work` has, if anything.
+  /// - Parameters:
+  ///   - inputBytes: of all inputs, if known.
+  ///   - isNumbered: whether spilled values have rows; their uses are then gone.
   init(
-    _ options: PreprocessOptions, _ parser: any BlockParser, memory: PreprocessMemory, work: PreprocessWork,
-    pool: WorkerPool
+    _ options: PreprocessOptions, _ parser: any BlockParser, memory: PreprocessMemory, work: RunWork,
+    inputBytes: Int?, isNumbered: Bool = false, pool: WorkerPool
   ) throws {
     self.parser = parser
     inputs = options.allInputs
     self.memory = memory
     self.work = work
+    self.inputBytes = inputBytes
     self.options = options
     self.pool = pool
     account = LineAccount(options.badLines)
@@ -88,8 +93,7 @@ final class LogReading {
       samplesByPart = mark.samplesByPart
       collected = spool.sampleCount + recovered.rest.sampleCount
       chunks = [recovered.rest]
-      // Once the spilled values are numbered, their uses are gone.
-      if let states = mark.spilled, File.exists(work.file(.spilled)) {
+      if let states = mark.spilled, !isNumbered {
         try continueSpilling(states, bytes: mark.spilledBytes)
       }
       try recount(recovered.rest)
@@ -102,7 +106,7 @@ final class LogReading {
   func run(_ progress: (PreprocessProgress) throws -> Void) throws {
     if isComplete { return }
     let roundSize = Self.blocksPerThread * pool.threadCount
-    let totalBytes = work.inputBytes ?? 0
+    let totalBytes = inputBytes ?? 0
     if offset > 0 { try beginAgain() }
     let reader = try TextReader(
       inputs, layout: layout, blocks: 2 * roundSize, windowBytes: memory.windowBytes, from: (input, offset))

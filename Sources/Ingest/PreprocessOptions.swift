@@ -84,9 +84,9 @@ public struct PreprocessOptions: Sendable {
   var allInputs: [String] { inputs + validInputs + testInputs }
 
   /// The same, but for inputs that were arranged.
-  func reading(_ arrangement: Arrangement) -> PreprocessOptions {
+  func reading(_ arrangement: Arrangement, path: String) -> PreprocessOptions {
     var options = self
-    options.inputs = [arrangement.path]
+    options.inputs = [path]
     options.validInputs = []
     options.testInputs = []
     options.schema = arrangement.schema
@@ -203,11 +203,12 @@ public struct PreprocessProgress: Sendable {
     case numbering = "numbering values"
     case resolving = "giving values on disk their rows"
     case encoding = "encoding"
-    case nextUses = "writing batches"
+    case nextUses = "finding next uses"
+    case writing = "writing batches"
   }
 
   public let phase: Phase
-  /// Samples done in this phase; parts of the values while numbering, batches in the last.
+  /// Samples done in this phase; parts of the values while numbering, batches in the last two.
   public let done: Int
   /// All of them; an estimate by the bytes read while reading, and 0 if it is unknown.
   public let total: Int

@@ -26,6 +26,7 @@ import Testing
     options.badLines = .skip(atMost: 10)
     options.batchSize = 100
     options.threads = 1
+    options.segmentBytes = 60_000
     options.valueBytes = valueBytes
     options.partitionBytes = valueBytes.map { _ in 300_000 }
     return options
@@ -40,20 +41,26 @@ import Testing
       let options = try Self.options(directory, "steps", valueBytes: valueBytes)
       var stops: [(phase: PreprocessProgress.Phase, share: Double)] = [
         (.reading, 0.5), (.encoding, 0.2), (.encoding, 0.6), (.encoding, 0.95), (.nextUses, 0.5),
+        (.writing, 0.1), (.writing, 0.5), (.writing, 0.95),
       ]
       if valueBytes != nil { stops += [(.counting, 0.5), (.numbering, 0.5), (.resolving, 0.5)] }
       let rest = stops.map { $0 }
       var missing = rest
       var first: [String] = []
+      // How far the run before came, and what the next one kept of it.
+      var (encoded, written) = (0, 0)
+      var (encodedSoFar, writtenSoFar) = ([0], [0])
+      var (keptSamples, keptBatches): ([String?], [String?]) = ([], [])
       var report: PreprocessReport?
       for run in 0...rest.count where report == nil {
         var isFirst = true
+        var notices: [String] = []
         do {
-          report = try preprocess(
-            options, notice: { #expect($0.hasPrefix("going on") == (run > 0), "\($0)") }
-          ) { step in
+          report = try preprocess(options, notice: { notices.append($0) }) { step in
             if isFirst { first.append(step.phase.rawValue) }
             isFirst = false
+            if step.phase == .encoding { encoded = step.done }
+            if step.phase == .writing { written = step.done }
             let here = missing.firstIndex {
               $0.phase == step.phase && Double(step.done) >= $0.share * Double(step.total)
             }
@@ -63,6 +70,11 @@ import Testing
             }
           }
         } catch is Stop {}
+        #expect((notices.first == "going on where an earlier run stopped") == (run > 0), "\(notices)")
+        keptSamples.append(notices.first { $0.hasSuffix("samples encoded") })
+        keptBatches.append(notices.last { $0.hasSuffix("batches written") })
+        encodedSoFar.append(encoded)
+        writtenSoFar.append(written)
       }
       let made = try #require(report)
       #expect(missing.isEmpty, "\(missing)")
@@ -73,6 +85,13 @@ import Testing
       #expect(made.thresholds == expected.thresholds && made.skipped.count == expected.skipped.count)
       #expect(made.skipped.first.map(\.description) == expected.skipped.first.map(\.description))
       #expect(made.holdoutUnseen == expected.holdoutUnseen && made.skipped.count == 2)
+      let batches = made.manifest.train.batches + made.manifest.holdout.batches
+      #expect(
+        keptSamples == encodedSoFar.dropLast().map { $0 == 0 ? nil : "kept: \($0) samples encoded" })
+      #expect(
+        keptBatches
+          == writtenSoFar.dropLast().map { $0 == 0 ? nil : "kept: \($0) of \(batches) batches written" })
+      #expect(made.manifest.train.segments.count > 3)
       // What was read is not read again, nor encoded.
       #expect(first.dropFirst(2).allSatisfy { $0 != "reading" }, "\(first)")
       #expect(first.last == "writing batches", "\(first)")

@@ -52,11 +52,12 @@ import Testing
       let input = try directory.file("log", Self.lines.joined(separator: "\n"))
       var options = test.options(input, directory.path + "/out")
       options.valueBytes = test.valueBytes
-      let work = try PreprocessWork(options)
+      let work = try RunWork(
+        options.output, RunWork.Stamp(inputs: [], options: options.stamp()), notice: { _ in })
       let reading = try LogReading(
         options, CriteoParser(labelIsOptional: false),
         memory: try PreprocessMemory(options, CriteoLayout.layout), work: work,
-        pool: WorkerPool(threadCount: test.threads))
+        inputBytes: nil, pool: WorkerPool(threadCount: test.threads))
       try reading.run { _ in }
       let table = reading.tables[0]
       #expect(table.spilled.map { $0.useCount > 0 } == true)

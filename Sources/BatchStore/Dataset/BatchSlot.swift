@@ -118,6 +118,25 @@ final class BatchSlot {
         shape: layout.shape, capacity: layout.maximumSamples, bagEntries: bagEntries + bagEntries / 4))
   }
 
+  /// Puts `codes` and `flags` as a record into `packed`.
+  func packHints() throws {
+    raw.removeAll()
+    raw.append(bytes: codes.bytes)
+    raw.append(bytes: flags.bytes)
+    try RecordHeader.pack(raw.bytes, .hints, number: codes.count, into: packed)
+  }
+
+  /// Takes `codes` and `flags` from a record.
+  func unpackHints(from file: File, at offset: Int) throws {
+    let header = try RecordHeader.load(file, at: offset, packed, into: raw)
+    let count = header.number
+    guard header.kind == .hints, raw.count == 3 * count else { throw RecordHeader.damaged(file) }
+    codes.removeAll()
+    UnsafeMutableRawPointer(codes.extend(by: count)).copyMemory(from: raw.base, byteCount: 2 * count)
+    flags.removeAll()
+    flags.extend(by: count).update(from: raw.base + 2 * count, count: count)
+  }
+
   /// Appends `codes` and `flags` to the body in `raw` and puts the finished frame in `packed`.
   func finish(index: Int, sampleCount: Int) throws {
     encoder.appendHints(nextUse: codes.base, firstTouch: flags.base, count: codes.count, to: raw)

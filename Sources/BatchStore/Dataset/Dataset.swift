@@ -8,7 +8,7 @@ public final class Dataset: Sendable {
   /// - Throws: `.badInput` if `path` is not a dataset, `.corrupt` if the manifest or the size of a file is wrong,
   ///   `.unsupported` if a newer version wrote it.
   public init(opening path: String) throws {
-    let manifestPath = "\(path)/\(Manifest.fileName)"
+    let manifestPath = Self.manifestPath(path)
     guard File.exists(manifestPath) else {
       let hint =
         File.exists(path)
@@ -38,6 +38,10 @@ public final class Dataset: Sendable {
       manifest.split(split).segments.indices.map { "\(path)/\(SegmentFormat.fileName(split, $0))" }
     }
   }
+
+  public var manifestPath: String { Self.manifestPath(path) }
+
+  private static func manifestPath(_ path: String) -> String { "\(path)/\(Manifest.fileName)" }
 
   /// What a `Batch` must have room for to hold any batch of `split`.
   public func layout(of split: Split) -> BatchLayout {

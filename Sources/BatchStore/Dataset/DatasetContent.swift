@@ -1,7 +1,7 @@
 public import Primitives
 
 /// What a dataset holds, before there is a sample of it.
-public struct DatasetContent: Sendable {
+public struct DatasetContent: Codable, Sendable {
   /// Names and rows.
   public var tables: [TableLayout]
   public var features: [FeatureLayout]

@@ -34,15 +34,16 @@ public final class DatasetWriter {
   ///     all rows. The result does not depend on it.
   ///   - bagEntries: the most entries of the bags of a batch; more are an error.
   ///   - pool: who makes the batches of a group side by side; the result does not depend on it.
-  ///   - keepsWork: whether the batches so far outlive a process that is killed. If there are any, this writer goes on after
-  ///     them: `samples(of:)` says how many they hold.
+  ///   - phases: if it is given, the batches so far and what is made of them outlive a process that is killed. If there are any, this
+  ///     writer goes on after them: `samples(of:)` says how many samples they hold. The output must keep work.
   ///   - base: the dataset that this one extends: its batches come first in each split, and its files are linked into the output.
   ///     `content` must be its own but for tables with more rows.
   public init(
     to output: PendingOutput, content: DatasetContent, batchSize: Int,
     segmentBytes: Int = DatasetWriter.defaultSegmentBytes,
     rowsPerPartition: Int = DatasetWriter.defaultRowsPerPartition, bagEntries: Int = .max,
-    pool: WorkerPool = WorkerPool(threadCount: 1), keepsWork: Bool = false, extending base: Dataset? = nil
+    pool: WorkerPool = WorkerPool(threadCount: 1), phases: FinishedPhases? = nil,
+    extending base: Dataset? = nil
   ) throws {
     guard (1...Manifest.maximumBatchSize).contains(batchSize) else {
       throw ChanterError(
@@ -65,12 +66,12 @@ public final class DatasetWriter {
         output: output,
         header: SegmentHeader(split: split, number: 0, shape: shape, batchSize: batchSize, firstBatch: 0),
         tables: content.tables, segmentBytes: segmentBytes, rowsPerPartition: rowsPerPartition,
-        keepsWork: keepsWork, extending: base)
+        phases: phases, extending: base)
     }
     train = try part(.train)
     valid = try part(.valid)
     holdout = try part(.holdout)
-    guard keepsWork else { return }
+    guard phases != nil else { return }
     for split in Split.allCases { try writer(of: split).recover(slots[0], tables: content.tables) }
   }
 
@@ -129,6 +130,11 @@ public final class DatasetWriter {
     }
   }
 
+  /// Returns once all batches so far are on the disk, in the temporary files that outlive this process if there are any.
+  public func synchronize() throws {
+    for split in Split.allCases { try writer(of: split).synchronize() }
+  }
+
   /// Batches that `append` makes side by side; more in one call gain nothing.
   public var groupSize: Int { slots.count }
 
@@ -160,18 +166,32 @@ public final class DatasetWriter {
     }
   }
 
+  /// What `finish` does, one after the other.
+  public enum FinishingStep: Sendable {
+    case nextUses
+    /// Told if an earlier process wrote so many: they are not written again.
+    case kept
+    case writing
+  }
+
   /// Computes the hints, writes everything, and gives the output its final name.
   /// - Parameters:
   ///   - vocabularyIdentity: identity of a vocabulary that was written to `output` with `VocabularyWriter`; nil if
   ///     there is none: the identity is then made of the tables' names and rows.
   ///   - earlierVocabularies: identities of those that it extends, each the parent of the next; none where the dataset extends
   ///     another, which knows its own.
-  ///   - progress: called with the batches written and all batches, after each group.
+  ///   - progress: called after each group with the batches done in this step, and all batches.
   public func finish(
     vocabularyIdentity: String? = nil, earlierVocabularies: [String] = [],
-    progress: (_ done: Int, _ total: Int) throws -> Void = { _, _ in }
+    progress: (_ step: FinishingStep, _ done: Int, _ total: Int) throws -> Void = { _, _, _ in }
   ) throws -> Manifest {
     let total = train.batches + valid.batches + holdout.batches
+    var traced = 0
+    for split in Split.allCases {
+      let writer = writer(of: split)
+      try writer.trace(slots, on: pool) { try progress(.nextUses, traced + $0, total) }
+      traced += writer.batches
+    }
     let vocabulary = vocabularyIdentity ?? identityWithoutVocabulary()
     var batching = Fingerprint()
     batching.update("chanter batching 3")
@@ -187,13 +207,13 @@ public final class DatasetWriter {
     var parts: [Split: SplitManifest] = [:]
     var done = 0
     for split in Split.allCases {
-      let (part, fingerprint) = try writer(of: split).finish(slots, on: pool) {
-        try progress(done + $0, total)
+      let (part, fingerprint) = try writer(of: split).finish(slots, on: pool) { step, batches in
+        try progress(step, done + batches, total)
       }
       batching.update(UInt64(part.samples - (base?.manifest.split(split).samples ?? 0)))
       batching.update(fingerprint)
       parts[split] = part
-      done += part.batches
+      done += part.batches - (base?.manifest.split(split).batches ?? 0)
     }
     let manifest = Manifest(
       content: content, batchSize: batchSize, vocabularyIdentity: vocabulary,
@@ -214,6 +234,8 @@ public final class DatasetWriter {
     for split in Split.allCases {
       for number in base.manifest.split(split).segments.indices {
         let name = SegmentFormat.fileName(split, number)
+        // Linked already by a process that was killed.
+        File.remove(output.file(name))
         try File.duplicate("\(base.path)/\(name)", as: output.file(name))
       }
     }

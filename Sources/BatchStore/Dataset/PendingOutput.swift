@@ -1,3 +1,4 @@
+public import Foundation
 import Primitives
 
 #if canImport(Glibc)
@@ -9,7 +10,7 @@ import Primitives
 /// An output directory in the making: `OUT.partial`, which becomes `OUT` only when it is whole.
 ///
 /// A lock on a marker file inside tells a running writer from a killed one. What a killed writer left is cleared, but for work
-/// files where the caller wants to go on with them; a directory that is not recognisably ours is never touched.
+/// files and segments where the caller wants to go on with them; a directory that is not recognisably ours is never touched.
 public final class PendingOutput {
   /// A file in the unfinished directory, which others may find there.
   public static let markerName = ".chanter-partial"
@@ -22,7 +23,7 @@ public final class PendingOutput {
   private let marker: Int32
   private var isPublished = false
 
-  /// - Parameter keepingWork: whether work files that a killed writer left stay there.
+  /// - Parameter keepingWork: whether work files and segments that a killed writer left stay there.
   /// - Throws: `.exists` if `path` is there, if another process is writing it, or if `path.partial` is a directory
   ///   of somebody else's.
   public init(_ path: String, keepingWork: Bool = false) throws {
@@ -45,7 +46,9 @@ public final class PendingOutput {
       }
     }
     marker = try Self.lock(directory: directory, output: trimmed)
-    try remove { !keepingWork || !$0.hasPrefix(Self.workPrefix) }
+    try remove {
+      !keepingWork || !$0.hasPrefix(Self.workPrefix) && !$0.hasSuffix(SegmentFormat.fileSuffix)
+    }
   }
 
   /// Opens and locks the marker, which is then known to lie in `directory` still.
@@ -71,6 +74,16 @@ public final class PendingOutput {
 
   /// Full path of a file inside that is not part of the output: it goes when the output is published.
   public func workFile(_ name: String) -> String { file(Self.workPrefix + name) }
+
+  /// Writes a work file so that it is there whole or not at all, and on the disk when this returns.
+  public func writeWork(_ name: String, _ bytes: Data) throws {
+    let partial = workFile(name) + ".partial"
+    File.remove(partial)
+    let target = try File(creating: partial)
+    try bytes.withUnsafeBytes { try target.write($0) }
+    try target.synchronize()
+    try File.overwrite(workFile(name), with: partial)
+  }
 
   /// Bytes of all files so far.
   public func workBytes() throws -> Int {
@@ -108,7 +121,8 @@ public final class PendingOutput {
   /// Removes every file but the marker.
   public func clear() throws { try remove { _ in true } }
 
-  private func remove(_ isWanted: (String) -> Bool) throws {
+  /// Removes the files whose names are wanted so, but never the marker.
+  func remove(_ isWanted: (String) -> Bool) throws {
     for name in try Self.entries(of: directory) where name != Self.markerName && isWanted(name) {
       guard unlink(file(name)) == 0 else { throw File.failure("cannot remove", file(name)) }
     }

@@ -29,16 +29,21 @@ enum LZ4Block {
     return checksumBytes + length
   }
 
+  /// Whether the checksum of a packed block is right.
+  static func isIntact(_ source: UnsafeRawBufferPointer) -> Bool {
+    source.count > checksumBytes
+      && UInt32(littleEndian: source.loadUnaligned(as: UInt32.self))
+        == CRC32C.checksum(UnsafeRawBufferPointer(rebasing: source[checksumBytes...]))
+  }
+
   /// Unpacks all of `source`, which must fill `target` exactly; nil if so, else what is wrong.
   static func decode(_ source: UnsafeRawBufferPointer, into target: UnsafeMutableRawBufferPointer) -> String?
   {
     guard source.count > checksumBytes, source.count <= Int(Int32.max), target.count <= Int(Int32.max) else {
       return "it has an impossible size"
     }
+    guard isIntact(source) else { return "its checksum is wrong" }
     let block = UnsafeRawBufferPointer(rebasing: source[checksumBytes...])
-    guard UInt32(littleEndian: source.loadUnaligned(as: UInt32.self)) == CRC32C.checksum(block) else {
-      return "its checksum is wrong"
-    }
     let length = LZ4_decompress_safe(
       block.baseAddress, target.baseAddress, Int32(block.count), Int32(target.count))
     return length == Int32(target.count) ? nil : "lz4 does not unpack it to \(target.count) bytes"

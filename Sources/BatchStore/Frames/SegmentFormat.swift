@@ -11,10 +11,14 @@ enum SegmentFormat {
   static let indexEntryBytes = 24
   static let footerBytes = 32
 
+  static let fileSuffix = ".batches"
+
+  static func filePrefix(_ split: Split) -> String { split.rawValue + "-" }
+
   static func fileName(_ split: Split, _ number: Int) -> String {
     let digits = String(number)
-    return split.rawValue + "-" + String(repeating: "0", count: max(0, 5 - digits.count)) + digits
-      + ".batches"
+    return filePrefix(split) + String(repeating: "0", count: max(0, 5 - digits.count)) + digits
+      + fileSuffix
   }
 }
 

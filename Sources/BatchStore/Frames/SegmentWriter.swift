@@ -66,20 +66,83 @@ final class SegmentWriter {
     if file == nil { try begin() }
     guard let file else { return }
     try file.write(frame)
+    count(
+      frameBytes: frame.count, rawBytes: rawBytes, sampleCount: sampleCount, uniqueCount: uniqueCount)
+    if isFull { try end() }
+  }
+
+  private var isFull: Bool { offset >= segmentBytes || index.count == Self.mostIndexBytes }
+
+  private func count(frameBytes: Int, rawBytes: Int, sampleCount: Int, uniqueCount: Int) {
     index.append(integer: UInt64(offset))
-    index.append(integer: UInt32(frame.count))
+    index.append(integer: UInt32(frameBytes))
     index.append(integer: UInt32(rawBytes))
     index.append(integer: UInt32(sampleCount))
     index.append(integer: UInt32(uniqueCount))
-    let compressed = frame.count - SegmentFormat.frameHeaderBytes
-    offset += frame.count
+    let compressed = frameBytes - SegmentFormat.frameHeaderBytes
+    offset += frameBytes
     batches += 1
     self.rawBytes += rawBytes
     compressedBytes += compressed
     maximumRawBytes = max(maximumRawBytes, rawBytes)
     maximumCompressedBytes = max(maximumCompressedBytes, compressed)
-    if offset >= segmentBytes || index.count == Self.mostIndexBytes { try end() }
   }
+
+  /// Takes over the segments that a process wrote before it was killed, as far as their frames are whole; what follows is dropped.
+  /// - Parameters:
+  ///   - scratch: where a frame is read to.
+  ///   - isNext: whether a frame, whose bytes are intact, is that of the next batch.
+  func recover(_ scratch: GrowableBuffer<UInt8>, _ isNext: (FrameHeader) throws -> Bool) throws {
+    while File.exists(nextPath), try recoverSegment(scratch, isNext) {}
+    try removeSegments(from: segments.count + (file == nil ? 0 : 1))
+  }
+
+  /// - Returns: whether the segment is whole, so that another may follow.
+  private func recoverSegment(
+    _ scratch: GrowableBuffer<UInt8>, _ isNext: (FrameHeader) throws -> Bool
+  ) throws -> Bool {
+    let file = try File(updating: nextPath)
+    let size = try file.size()
+    func read(_ count: Int, at place: Int) throws -> UnsafeRawBufferPointer {
+      scratch.removeAll()
+      try file.read(at: place, into: scratch.extend(by: count), count: count)
+      return scratch.bytes
+    }
+    index.removeAll()
+    offset = SegmentFormat.headerBytes
+    putHeader()
+    guard size >= offset, try read(offset, at: 0).elementsEqual(buffer.bytes) else { return false }
+    let headerBytes = SegmentFormat.frameHeaderBytes
+    while offset + headerBytes <= size, index.count == 0 || !isFull {
+      guard
+        let frame = try? FrameHeader.read(
+          read(headerBytes, at: offset), path: file.path, offset: offset),
+        frame.batch == batches, offset + headerBytes + frame.compressedBytes <= size,
+        LZ4Block.isIntact(try read(frame.compressedBytes, at: offset + headerBytes)), try isNext(frame)
+      else { break }
+      count(
+        frameBytes: headerBytes + frame.compressedBytes, rawBytes: frame.rawBytes,
+        sampleCount: frame.sampleCount, uniqueCount: frame.uniqueCount)
+    }
+    guard index.count > 0 else { return false }
+    try file.truncate(to: offset)
+    try file.seek(to: offset)
+    self.file = file
+    guard isFull else { return false }
+    try end()
+    return true
+  }
+
+  /// Removes the segments of this split that are not among the first `count`.
+  func removeSegments(from count: Int) throws {
+    let kept = Set((0..<count).map { SegmentFormat.fileName(header.split, $0) })
+    try output.remove {
+      $0.hasPrefix(SegmentFormat.filePrefix(header.split)) && $0.hasSuffix(SegmentFormat.fileSuffix)
+        && !kept.contains($0)
+    }
+  }
+
+  private var nextPath: String { output.file(SegmentFormat.fileName(header.split, segments.count)) }
 
   /// Ends the last segment.
   func finish() throws {
@@ -87,16 +150,21 @@ final class SegmentWriter {
   }
 
   private func begin() throws {
-    let file = try File(creating: output.file(SegmentFormat.fileName(header.split, segments.count)))
+    let file = try File(creating: nextPath)
+    putHeader()
+    try file.write(buffer.bytes)
+    offset = buffer.count
+    index.removeAll()
+    self.file = file
+  }
+
+  /// Puts the header of the next segment into `buffer`.
+  private func putHeader() {
     var header = header
     header.number = segments.count
     header.firstBatch = batches
     buffer.removeAll()
     header.write(to: buffer)
-    try file.write(buffer.bytes)
-    offset = buffer.count
-    index.removeAll()
-    self.file = file
   }
 
   private func end() throws {

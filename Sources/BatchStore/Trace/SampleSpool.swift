@@ -139,19 +139,7 @@ public final class SampleSpool {
   func load(
     at offset: Int, _ packed: GrowableBuffer<UInt8>, into raw: GrowableBuffer<UInt8>
   ) throws -> RecordHeader {
-    let header = try RecordHeader(file, at: offset)
-    packed.removeAll()
-    try file.read(
-      at: offset + RecordHeader.bytes, into: packed.extend(by: header.packedBytes), count: header.packedBytes)
-    raw.removeAll()
-    let target = raw.extend(by: header.rawBytes)
-    if let problem = LZ4Block.decode(
-      packed.bytes, into: UnsafeMutableRawBufferPointer(start: target, count: header.rawBytes))
-    {
-      throw ChanterError(
-        .corrupt, "the temporary file reads back wrong (\(problem)); run the command again", path: file.path)
-    }
-    return header
+    try RecordHeader.load(file, at: offset, packed, into: raw)
   }
 
   func offset(of chunk: Int) throws -> Int { try starts.offset(of: chunk) }

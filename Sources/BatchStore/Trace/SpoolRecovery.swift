@@ -48,7 +48,7 @@ extension SampleSpool {
       let raw = reader.raw
       _ = try spool.load(at: spool.end, reader.packed, into: raw)
       switch header.kind {
-      case .chunk: break
+      case .chunk, .hints: break
       case .rest: try reader.decode(raw.bytes, samples: header.number, into: rest)
       case .mark: mark = Array(raw.bytes)
       case .values:
@@ -66,10 +66,10 @@ extension SampleSpool {
 
 }
 
-/// The header of a record of a spool: what it is, how many samples it has or of which table its values are, its size before
-/// and after packing, and a checksum.
+/// The header of a record of a spool: what it is, how many samples or unique rows it has or of which table its values are, its size
+/// before and after packing, and a checksum.
 struct RecordHeader {
-  enum Kind: UInt32 { case chunk = 1, rest, values, mark }
+  enum Kind: UInt32 { case chunk = 1, rest, values, mark, hints }
 
   static let bytes = 20
   let kind: Kind
@@ -103,6 +103,24 @@ struct RecordHeader {
     header.append(integer: UInt32(count))
     header.appendChecksum(from: 0)
     UnsafeMutableRawPointer(packed.base).copyMemory(from: header.base, byteCount: bytes)
+  }
+
+  /// Puts the record at `offset` into `raw` without its packing; the header says what it is.
+  static func load(
+    _ file: File, at offset: Int, _ packed: GrowableBuffer<UInt8>, into raw: GrowableBuffer<UInt8>
+  ) throws -> RecordHeader {
+    let header = try RecordHeader(file, at: offset)
+    packed.removeAll()
+    try file.read(
+      at: offset + bytes, into: packed.extend(by: header.packedBytes), count: header.packedBytes)
+    raw.removeAll()
+    let target = UnsafeMutableRawBufferPointer(
+      start: raw.extend(by: header.rawBytes), count: header.rawBytes)
+    if let problem = LZ4Block.decode(packed.bytes, into: target) {
+      throw ChanterError(
+        .corrupt, "the temporary file reads back wrong (\(problem)); run the command again", path: file.path)
+    }
+    return header
   }
 
   static func damaged(_ file: File) -> ChanterError {

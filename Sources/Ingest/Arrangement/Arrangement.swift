@@ -12,12 +12,11 @@ import Primitives
 ///
 /// Every line is checked on the way, so that what follows sees good ones only. Memory: that of reading, and `runBytes` for
 /// sorting. Disk: the text, packed, twice.
-struct Arrangement {
+struct Arrangement: Codable {
   private static let blocksPerThread = 4
   /// Text that is sorted at once where no memory limit says less.
   static let defaultRunBytes = 256 << 20
 
-  let path: String
   /// With boundaries for the quantiles.
   let schema: Schema
   /// Lines of each part.
@@ -37,9 +36,11 @@ struct Arrangement {
       + quantiles * QuantileSample.bytes + LineSorter.bytes(runBytes: 0) + PackedText.bytes
   }
 
-  /// - Parameter directory: where temporary files lie; the result is one, and is up to the caller to remove.
+  /// - Parameters:
+  ///   - directory: where temporary files lie.
+  ///   - path: gets the lines.
   init(
-    _ options: PreprocessOptions, directory: String, memory: PreprocessMemory, pool: WorkerPool,
+    _ options: PreprocessOptions, directory: String, path: String, memory: PreprocessMemory, pool: WorkerPool,
     _ progress: (PreprocessProgress) throws -> Void
   ) throws {
     let parser = try SchemaParser(options.schema, predicts: false, precision: options.densePrecision)
@@ -101,7 +102,7 @@ struct Arrangement {
     }
     let training =
       SplitRanges(counts, holdout: options.holdout, valid: options.validShare).train.upperBound
-    let text = try PackedText(creating: "\(directory)/arranged.zst")
+    let text = try PackedText(creating: path)
     if let header = parser.header { try header.withUnsafeBytes { try text.append($0) } }
     var end: LineKey?
     var written = 0
@@ -114,14 +115,12 @@ struct Arrangement {
       }
     }
     try text.finish()
-    path = text.path
     schema = options.schema.withBoundaries(
       zip(options.schema.quantiles, samples).map { $1.boundaries($0.count, before: end) })
     samplesByPart = counts
     skipped = account.skipped
   }
 
-  func remove() { unlink(path) }
 }
 
 extension Schema {

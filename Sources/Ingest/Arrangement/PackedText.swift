@@ -3,7 +3,6 @@ import Primitives
 
 /// Writes lines to a zstd file, which is read back as an input.
 final class PackedText {
-  let path: String
   private let file: File
   private let stream: OpaquePointer
   private let raw = AlignedBuffer<UInt8>(count: 1 << 17)
@@ -15,7 +14,6 @@ final class PackedText {
   private static let level: Int32 = 1
 
   init(creating path: String) throws {
-    self.path = path
     file = try File(creating: path)
     guard let stream = ZSTD_createCCtx() else { throw ChanterError(.broken, "zstd gives no encoder") }
     self.stream = stream

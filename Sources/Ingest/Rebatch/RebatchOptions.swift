@@ -33,6 +33,21 @@ public struct RebatchOptions: Sendable {
     self.batchSize = batchSize
   }
 
+  /// Everything that decides what the result is. Nothing that is kept depends on the memory.
+  func stamp(of dataset: Dataset) throws -> RunWork.Stamp {
+    let path = dataset.manifestPath
+    let status = File.regularStatus(path)
+    var values: [String: String] = [
+      "--batch-size": "\(batchSize)", "--by-time": "\(ordersByTime)", "--renumber": "\(renumbers)",
+      "size of segments": "\(segmentBytes)",
+      "dataset": "\(dataset.manifest.vocabularyIdentity) \(dataset.manifest.batchingIdentity)",
+    ]
+    values["--shuffle"] = shuffleSeed.map { "\($0)" }
+    return RunWork.Stamp(
+      inputs: [RunWork.Stamp.Input(path: path, size: status?.size, modified: status?.modified)],
+      options: values)
+  }
+
   var reorders: Bool { shuffleSeed != nil || ordersByTime }
 
   func validate() throws {
@@ -59,11 +74,12 @@ public struct RebatchProgress: Sendable {
     case counting = "counting uses"
     case renumbering = "numbering rows"
     case encoding
-    case nextUses = "writing batches"
+    case nextUses = "finding next uses"
+    case writing = "writing batches"
   }
 
   public let phase: Phase
-  /// Samples done in this phase; values or rows of the vocabulary, and in the last one batches.
+  /// Samples done in this phase; values or rows of the vocabulary, and in the last two batches.
   public let done: Int
   public let total: Int
 }

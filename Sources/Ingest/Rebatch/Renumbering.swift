@@ -21,8 +21,6 @@ final class Renumbering: @unchecked Sendable {
   /// Holds the longest value.
   private static let leastRunBytes = 1 << 17
 
-  /// Of the new vocabulary.
-  let identity: String
   private let featuresByTable: [[Int]]
   /// Where the rows of each table begin among those of all.
   private let starts: [Int]
@@ -32,28 +30,49 @@ final class Renumbering: @unchecked Sendable {
   /// Memory beside `memory`: what merges runs, and samples that are counted.
   static func leastBytes(chunk: Int) -> Int { 2 * LineSorter.bytes(runBytes: leastRunBytes) + chunk }
 
+  /// - Parameter numbers: what `make` wrote for this dataset.
+  init(_ manifest: Manifest, numbers file: File) throws {
+    starts = Self.starts(manifest)
+    featuresByTable = Self.featuresByTable(manifest)
+    mappedBytes = max(1, 4 * (starts.last ?? 0))
+    // Beyond the end of an empty file nothing is read.
+    guard let mapped = mmap(nil, mappedBytes, PROT_READ, MAP_SHARED, file.descriptor, 0), mapped != MAP_FAILED
+    else { throw File.failure("cannot map", file.path) }
+    self.mapped = mapped
+  }
+
+  private static func starts(_ manifest: Manifest) -> [Int] {
+    var starts = [0]
+    for table in manifest.tables { starts.append((starts.last ?? 0) + Int(table.rows)) }
+    return starts
+  }
+
+  private static func featuresByTable(_ manifest: Manifest) -> [[Int]] {
+    manifest.tables.indices.map { table in
+      manifest.features.indices.filter { manifest.features[$0].table == table }
+    }
+  }
+
   /// Numbers the rows and writes the vocabulary to `path`.
   /// - Parameters:
   ///   - training: the samples of the training split in their new order.
   ///   - chunkSamples: how many are read at once.
-  init(
-    _ dataset: Dataset, training: some SampleSource, chunkSamples: Int, directory: String, path: String,
-    memory: Int, _ progress: (RebatchProgress) throws -> Void
-  ) throws {
+  ///   - numbers: an empty file, which gets 4 bytes by row.
+  /// - Returns: the identity of the vocabulary.
+  static func make(
+    _ dataset: Dataset, training: any SampleSource, chunkSamples: Int, directory: String, path: String,
+    numbers file: File, memory: Int, _ progress: (RebatchProgress) throws -> Void
+  ) throws -> String {
     let manifest = dataset.manifest
-    var starts = [0]
-    for table in manifest.tables { starts.append((starts.last ?? 0) + Int(table.rows)) }
-    let featuresByTable = manifest.tables.indices.map { table in
-      manifest.features.indices.filter { manifest.features[$0].table == table }
-    }
-    let runBytes = max(Self.leastRunBytes, memory / 16)
+    let starts = starts(manifest)
+    let featuresByTable = featuresByTable(manifest)
+    let runBytes = max(leastRunBytes, memory / 16)
     var uses = RowUses(
-      starts: starts, featuresByTable: featuresByTable, most: max(1, memory / 2 / Self.bytesByRow))
+      starts: starts, featuresByTable: featuresByTable, most: max(1, memory / 2 / bytesByRow))
     let samples = SampleBatch(shape: manifest.shape, capacity: chunkSamples)
     let total = manifest.train.samples
     let reader = try VocabularyReader(dataset.vocabularyPath)
     let writer = try VocabularyWriter(path, tableCount: manifest.tables.count, hashRows: reader.hashRows)
-    let file = try File(temporaryIn: directory)
     for (number, table) in manifest.tables.enumerated() {
       guard try reader.nextTable() == table else { throw foreignVocabulary(dataset) }
       try writer.beginTable(table)
@@ -91,14 +110,7 @@ final class Renumbering: @unchecked Sendable {
     guard try reader.nextTable() == nil, try reader.finish() == manifest.vocabularyIdentity else {
       throw foreignVocabulary(dataset)
     }
-    identity = try writer.finish()
-    self.featuresByTable = featuresByTable
-    self.starts = starts
-    mappedBytes = max(1, 4 * (starts.last ?? 0))
-    // Beyond the end of an empty file nothing is read.
-    guard let mapped = mmap(nil, mappedBytes, PROT_READ, MAP_SHARED, file.descriptor, 0), mapped != MAP_FAILED
-    else { throw File.failure("cannot map", file.path) }
-    self.mapped = mapped
+    return try writer.finish()
   }
 
   deinit { munmap(mapped, mappedBytes) }

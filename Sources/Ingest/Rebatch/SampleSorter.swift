@@ -25,11 +25,14 @@ final class SampleSorter {
   private let total: Int
 
   /// - Parameters:
-  ///   - directory: where the temporary files lie.
   ///   - chunkSamples: of the result.
+  ///   - path: gets the result, which `SampleSpool.recover` finds again once it is whole.
+  ///   - directory: where the temporary files lie.
   ///   - memory: for all samples that are in memory at a time, but `leastBytes`.
   init(
-    _ order: SampleOrder, samples: Int, shape: SampleShape, chunkSamples: Int, directory: String, memory: Int,
+    _ order: SampleOrder, samples: Int, shape: SampleShape, chunkSamples: Int, path: String,
+    directory: String,
+    memory: Int,
     pool: WorkerPool, progress: @escaping (RebatchProgress) throws -> Void
   ) throws {
     self.order = order
@@ -39,7 +42,7 @@ final class SampleSorter {
     self.shape = shape
     self.progress = progress
     total = samples
-    shuffled = try SampleSpool(temporaryIn: directory, shape: shape, chunkSamples: chunkSamples)
+    shuffled = try SampleSpool(path, in: directory, shape: shape, chunkSamples: chunkSamples)
     chunks = (0..<pool.threadCount).map { _ in SampleBatch(shape: shape, capacity: chunkSamples) }
   }
 
@@ -60,6 +63,7 @@ final class SampleSorter {
       }
     }
     try flush(chunks.prefix { $0.sampleCount > 0 })
+    try shuffled.mark(Array("whole".utf8))
     return shuffled
   }
 

@@ -15,9 +15,9 @@ struct SpilledNumbering: Codable {
   /// Counts the spilled values, numbers all, writes the vocabulary, and gives each spilled use its row.
   static func make(
     _ tables: [TableValues], _ rule: NumberingRule, training: Int, memory: PreprocessMemory,
-    parent: String?, hashRows: Int?, work: PreprocessWork, _ pool: WorkerPool,
+    parent: String?, hashRows: Int?, work: RunWork, _ pool: WorkerPool,
     _ progress: (PreprocessProgress) throws -> Void
-  ) throws {
+  ) throws -> SpilledNumbering {
     var partitions: [SpilledPartition] = []
     for table in tables {
       try table.spilled?.finish()
@@ -54,16 +54,17 @@ struct SpilledNumbering: Codable {
     for table in tables { thresholds.add(table.counter.statistics) }
     for partition in partitions { thresholds.add(partition.statistics) }
     try numbering.write(to: resolved, firstStream: tables.count)
-    try work.write(
-      SpilledNumbering(
-        names: numbering.tables.map(\.name), rows: numbering.tables.map(\.rows), identity: identity,
-        resolvedBytes: resolved.bytes, thresholds: thresholds), .numbering)
+    let made = SpilledNumbering(
+      names: numbering.tables.map(\.name), rows: numbering.tables.map(\.rows), identity: identity,
+      resolvedBytes: resolved.bytes, thresholds: thresholds)
+    try work.end(.numbering, made, files: [.vocabulary], records: [.resolved])
     work.remove(.spilled)
+    return made
   }
 
   /// What `make` made, perhaps in an earlier process.
   /// - Returns: the numbering, and by table the rows of the spilled uses.
-  func load(_ work: PreprocessWork) throws -> (FinalNumbering, [StreamReader?]) {
+  func load(_ work: RunWork) throws -> (FinalNumbering, [StreamReader?]) {
     let file = try StreamFile(work.file(.resolved), keeping: resolvedBytes)
     let streams = try file.streams(2 * rows.count)
     let layouts = zip(names, rows).map { TableLayout(name: $0, rows: $1) }
