@@ -10,6 +10,8 @@ enum FuzzTarget: String, CaseIterable {
   case segment
   case manifest
   case vocabulary
+  /// What a killed run leaves of its samples.
+  case spool
   /// A file in any packing, cut into blocks and lines.
   case input
   /// Lines in Criteo's layout.
@@ -32,6 +34,7 @@ enum FuzzTarget: String, CaseIterable {
       case .segment: try StoreFuzzing.segment(bytes)
       case .manifest: try StoreFuzzing.manifest(bytes)
       case .vocabulary: try StoreFuzzing.vocabulary(bytes)
+      case .spool: try SpoolFuzzing.spool(bytes)
       case .input: try TextFuzzing.input(bytes)
       case .criteo: try TextFuzzing.criteo(bytes)
       case .table: try TextFuzzing.table(bytes)

@@ -12,10 +12,21 @@ enum StoreFuzzing {
     return manifest
   }()
 
-  /// The first byte says how many samples there are, the others are a raw batch in the shape of the golden dataset.
+  /// What a dataset with the golden one's features can hold otherwise: bit 0 takes dense columns in full precision, bit 1 leaves out
+  /// weights, bit 2 adds times.
+  static func manifest(variant: UInt8) -> Manifest {
+    var manifest = golden
+    if variant & 1 != 0 { manifest.densePrecision = .fp32 }
+    if variant & 2 != 0 { manifest.hasWeights = false }
+    if variant & 4 != 0 { manifest.hasTimes = true }
+    return manifest
+  }
+
+  /// The first byte says how many samples there are, up to 31, and in its highest bits what they hold; the others are a raw batch.
   static func frame(_ bytes: UnsafeRawBufferPointer) throws {
     let (choice, raw) = bytes.choice
-    let samples = Int(choice)
+    let samples = Int(choice & 31)
+    let golden = manifest(variant: choice >> 5)
     let layout = BatchLayout(
       shape: golden.shape, maximumSamples: samples, maximumUniqueRows: 64, maximumEntries: 512)
     let (unique, _) = try BatchDecoder.counts(raw, golden.shape, samples: samples, path: "frame")
@@ -43,6 +54,10 @@ enum StoreFuzzing {
         uses.allSatisfy { (offsets[feature.table]..<offsets[feature.table + 1]).contains($0) },
         "entries use rows of their table")
     }
+    if batch.layout.shape.hasWeights {
+      try require(
+        batch.weights.prefix(batch.sampleCount).allSatisfy { $0 > 0 && $0.isFinite }, "weights are above 0")
+    }
     for bag in 0..<batch.layout.bagCount {
       let starts = UnsafeBufferPointer(
         start: batch.bagOffsets.base + bag * (batch.sampleCount + 1), count: batch.sampleCount + 1)
@@ -50,13 +65,17 @@ enum StoreFuzzing {
     }
   }
 
-  /// The training segment of the golden dataset.
+  /// The training segment of the golden dataset, or with some of the lowest three bits of its first byte changed of one that holds
+  /// something else.
   static func segment(_ bytes: UnsafeRawBufferPointer) throws {
+    let variant = bytes.choice.0 ^ UInt8(ascii: "C")
+    let golden = manifest(variant: variant)
     let batches = golden.train.batches
     let indexBytes = batches * SegmentFormat.indexEntryBytes
     let index = bytes.count - SegmentFormat.footerBytes - indexBytes
     guard index >= SegmentFormat.headerBytes else { return }
     var file = Array(bytes)
+    file[0] ^= variant & 7
     file.mendChecksum(of: 0..<SegmentFormat.headerBytes - 4)
     for batch in 0..<batches {
       let offset = Int(clamping: file.integer(UInt64.self, at: index + batch * SegmentFormat.indexEntryBytes))
@@ -79,6 +98,12 @@ enum StoreFuzzing {
       manifest.train.segments = [
         SegmentManifest(batches: batches, bytes: file.count, indexChecksum: checksum)
       ]
+      manifest.train.maximumRawBytes = FrameShape.maximumRawBytes(
+        golden.shape, samples: golden.batchSize, unique: golden.train.maximumUniqueRows,
+        entries: golden.train.maximumEntries)
+      manifest.train.maximumCompressedBytes = LZ4Block.bound(manifest.train.maximumRawBytes)
+      manifest.train.rawBytes = batches * manifest.train.maximumRawBytes
+      manifest.train.compressedBytes = batches * manifest.train.maximumCompressedBytes
       manifest.valid = SplitManifest()
       manifest.holdout = SplitManifest()
       manifest.parts[0].valid = 0
@@ -117,12 +142,27 @@ enum StoreFuzzing {
         }
       }
       let dataset = try Dataset(opening: folder)
+      for split in Split.allCases { try check(manifest.spans(of: split), batchSize: manifest.batchSize) }
       for split in Split.allCases {
         let bytes = dataset.layout(of: split).bytes + BatchReader.bytes(of: dataset, split: split)
         guard bytes < 1 << 20, dataset.manifest.split(split).batches > 0 else { continue }
         let reader = try dataset.reader(split)
         try? reader.read(0, into: Batch(layout: reader.layout))
       }
+    }
+  }
+
+  /// The first and the last batches of a split.
+  private static func check(_ spans: BatchSpans, batchSize: Int) throws {
+    for batch in Set(0..<min(100, spans.batches)).union(max(0, spans.batches - 100)..<spans.batches) {
+      let samples = spans.samples(of: batch)
+      try require(
+        (1...batchSize).contains(samples.count) && samples.upperBound <= spans.samples, "a batch has samples")
+      try require(
+        spans.batch(holding: samples.lowerBound) == batch && spans.batch(holding: samples.last!) == batch,
+        "samples lie in their batch")
+      let next = batch + 1 < spans.batches ? spans.samples(of: batch + 1).lowerBound : spans.samples
+      try require(next == samples.upperBound, "batches follow one another")
     }
   }
 
@@ -141,7 +181,9 @@ enum StoreFuzzing {
       let field = Int(bytes[position])
       let value = Int(truncatingIfNeeded: bytes.loadUnaligned(fromByteOffset: position + 1, as: Int64.self))
       position += 9
-      if field < own.count {
+      if field >= 224, !manifest.parts.isEmpty {
+        change(&manifest, field, value)
+      } else if field < own.count {
         manifest[keyPath: own[field]] = value
       } else if field == own.count {
         manifest.tables[0] = TableLayout(name: "C1", rows: UInt32(truncatingIfNeeded: value))
@@ -153,6 +195,28 @@ enum StoreFuzzing {
       }
     }
     return manifest
+  }
+
+  /// Makes parts, and vocabularies before them, and changes what they say.
+  private static func change(_ manifest: inout Manifest, _ field: Int, _ value: Int) {
+    let last = manifest.parts.count - 1
+    switch field % 8 {
+    case 0:
+      // The last samples of training are another part.
+      guard manifest.parts.count < 8 else { return }
+      var part = manifest.parts[last]
+      (part.train, part.valid, part.holdout) = (value, 0, 0)
+      manifest.parts[last].train &-= value
+      manifest.parts[last].vocabularyIdentity = "before \(value)"
+      manifest.parts.append(part)
+    case 1: manifest.parts[last].train = value
+    case 2: manifest.parts[0].valid = value
+    case 3: manifest.parts[0].rows[0] = UInt32(truncatingIfNeeded: value)
+    case 4: manifest.parts[last].rows.append(UInt32(truncatingIfNeeded: value))
+    case 5: manifest.parts[last].batchingIdentity = "\(value)"
+    case 6: manifest.earlierVocabularies.append(String(repeating: "0123456789abcdef", count: value & 3))
+    default: manifest.parts.removeLast()
+    }
   }
 
   static func vocabulary(_ bytes: UnsafeRawBufferPointer) throws {
@@ -183,20 +247,20 @@ enum StoreFuzzing {
 }
 
 extension [UInt8] {
-  fileprivate func integer<Value: FixedWidthInteger>(_ type: Value.Type, at offset: Int) -> Value {
+  func integer<Value: FixedWidthInteger>(_ type: Value.Type, at offset: Int) -> Value {
     withUnsafeBytes { Value(littleEndian: $0.loadUnaligned(fromByteOffset: offset, as: type)) }
   }
 
-  fileprivate mutating func put(_ value: UInt32, at offset: Int) {
+  mutating func put(_ value: UInt32, at offset: Int) {
     withUnsafeMutableBytes { $0.storeBytes(of: value.littleEndian, toByteOffset: offset, as: UInt32.self) }
   }
 
-  fileprivate func checksum(of range: Range<Int>) -> UInt32 {
+  func checksum(of range: Range<Int>) -> UInt32 {
     withUnsafeBytes { CRC32C.checksum(UnsafeRawBufferPointer(rebasing: $0[range])) }
   }
 
   /// Puts the checksum of `range` behind it.
-  fileprivate mutating func mendChecksum(of range: Range<Int>) {
+  mutating func mendChecksum(of range: Range<Int>) {
     put(checksum(of: range), at: range.upperBound)
   }
 }

@@ -231,7 +231,10 @@ public final class SampleSpoolReader {
     guard count <= target.capacity else { throw RecordHeader.damaged(spool.file) }
     var cursor = ByteCursor(bytes, path: spool.file.path, origin: 0)
     let labels = try cursor.take(count).assumingMemoryBound(to: UInt8.self)
-    for sample in 0..<count { target.labels.base[sample] = Float(labels[sample]) }
+    for sample in 0..<count {
+      guard labels[sample] <= 1 else { throw Self.damaged(cursor) }
+      target.labels.base[sample] = Float(labels[sample])
+    }
     if target.shape.hasWeights {
       BytePlanes.read(try cursor.take(4 * count), rows: count, columns: 1, into: target.weights.base)
     }
@@ -248,7 +251,10 @@ public final class SampleSpoolReader {
         let entries = Int(try cursor.integer(UInt32.self))
         let largest = BytePlanes.read(
           try cursor.take(4 * count), planes: 4, count: count, plus: 0, into: bag.offsets.base + 1)
-        guard largest == entries else { throw Self.damaged(cursor) }
+        let offsets = UnsafeBufferPointer(start: bag.offsets.base, count: count + 1)
+        guard largest == entries, zip(offsets, offsets.dropFirst()).allSatisfy({ $0 <= $1 }) else {
+          throw Self.damaged(cursor)
+        }
         try Self.read(&cursor, entries, into: bag.resize(to: entries))
       } else {
         try Self.read(&cursor, count, into: target.rows.base + number * target.capacity)

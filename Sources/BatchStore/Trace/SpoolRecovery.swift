@@ -38,7 +38,9 @@ extension SampleSpool {
       let header = try RecordHeader(file, at: spool.end)
       let bytes = RecordHeader.bytes + header.packedBytes
       if header.kind == .chunk {
-        guard header.number <= chunkSamples, spool.sampleCount == spool.chunkCount * chunkSamples else {
+        guard (1...chunkSamples).contains(header.number),
+          spool.sampleCount == spool.chunkCount * chunkSamples
+        else {
           throw RecordHeader.damaged(file)
         }
         rest.sampleCount = 0
@@ -85,7 +87,10 @@ struct RecordHeader {
     number = Int(try cursor.integer(UInt32.self))
     rawBytes = Int(try cursor.integer(UInt32.self))
     packedBytes = Int(try cursor.integer(UInt32.self))
-    guard try cursor.checksumMatches(), let kind else { throw Self.damaged(file) }
+    // No block of lz4 holds more than 255 bytes a byte.
+    guard try cursor.checksumMatches(), let kind, rawBytes / 255 <= packedBytes else {
+      throw Self.damaged(file)
+    }
     self.kind = kind
   }
 
