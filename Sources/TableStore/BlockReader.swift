@@ -12,7 +12,7 @@ import Primitives
 ///
 /// Two passes over sorted keys: the first finds where each block lies, which touches no block; the second checks each
 /// block once and copies rows. Between them the pages are announced to the system, unless it holds them, so that the disk
-/// reads ahead at full depth.
+/// reads ahead at full depth; announced blocks are read from the file, others through the map.
 final class BlockReader {
   private let store: ModelStore
   // One cursor a table, on the transaction this was made with.
@@ -28,8 +28,6 @@ final class BlockReader {
 
   /// Distinct blocks that one `fetch` may need, so at least its number of rows.
   var capacity: Int { addresses.count }
-  /// Bytes this holds for `rows` rows a request.
-  static func memoryBytes(rows: Int) -> Int { rows * MemoryLayout<UInt>.stride }
 
   init(_ store: ModelStore, _ transaction: borrowing ReadTransaction, maximumRows: Int) throws {
     self.store = store
@@ -48,7 +46,7 @@ final class BlockReader {
       try check(mdb_cursor_open(transaction.handle, table, &cursor), "open a cursor", path: store.path)
       cursors[index] = cursor
     }
-    try leaves.renew(store, transaction)
+    try leaves.renew(store, transaction.handle)
   }
 
   deinit {
@@ -60,7 +58,7 @@ final class BlockReader {
     for cursor in cursors.prefix() {
       try check(mdb_cursor_renew(transaction.handle, cursor), "renew a cursor", path: store.path)
     }
-    try leaves.renew(store, transaction)
+    try leaves.renew(store, transaction.handle)
   }
 
   /// Copies the row of `keys[i]` to `rows + slots[i] * rowFloats` for i in 0 ..< count; `keys` ascend.
@@ -100,6 +98,8 @@ final class BlockReader {
   /// for no reads and reads for no copying.
   private static let announcedRanges = 1024
   private static let copiedBlocks = 128
+  /// Blocks announced and not copied yet, whatever their ranges: more might be dropped again before they are copied.
+  private static let waitingBlocks = 4096
 
   /// A request and how far it was carried out.
   private struct Request {
@@ -123,8 +123,9 @@ final class BlockReader {
   /// Finds the next blocks, as many as lie in `limit` ranges of neighbours, and announces them.
   private func announce(_ request: inout Request, ranges limit: Int) throws {
     var readAhead = ReadAhead()
-    while request.locatedRows < request.count, readAhead.ranges < limit {
-      let end = leafTrial.announces ? Int.max : request.blocks + leafTrial.group
+    let last = request.copiedBlocks + Self.waitingBlocks
+    while request.blocks < last, request.locatedRows < request.count, readAhead.ranges < limit {
+      let end = leafTrial.announces ? last : min(last, request.blocks + leafTrial.group)
       if !leafTrial.announces { leafTrial.begin(faults: chanter_major_faults()) }
       while request.blocks < end, request.locatedRows < request.count, readAhead.ranges < limit {
         let address = try locateNext(&request)
@@ -196,11 +197,9 @@ final class BlockReader {
       var base = UnsafeRawPointer(bitPattern: addresses[number])
       if areMapped, number + 1 < end { prefetch(addresses[number + 1], geometry.blockBytes) }
       if let mapped = base {
-        if !areMapped, let copy = read(block, addresses[number]) {
-          base = copy
-        } else {
-          try verify(block, mapped, geometry.blockBytes)
-        }
+        let read = areMapped ? mapped : try read(block, addresses[number])
+        try verify(block, read, geometry.blockBytes)
+        base = read
       }
       repeat {
         let key = keys[index]
@@ -230,12 +229,17 @@ final class BlockReader {
 
   /// The block as the file has it. To map a page that the system will drop soon costs more than a copy of it: it has to be
   /// unmapped again, and each core be told so.
-  /// - Returns: nil if something is wrong with it, which the map will show.
-  private func read(_ number: RowKey, _ address: UInt) -> UnsafeRawPointer? {
-    guard pread(descriptor, block.base, block.count, off_t(address - leaves.base)) == block.count,
-      case .intact = Seal.verify(UnsafeRawBufferPointer(block.rawBytes), .block(number))
-    else { return nil }
-    return UnsafeRawPointer(block.base)
+  private func read(_ number: RowKey, _ address: UInt) throws -> UnsafeRawPointer {
+    while true {
+      let got = pread(descriptor, block.base, block.count, off_t(address - store.mapBase))
+      if got == block.count { return UnsafeRawPointer(block.base) }
+      if got < 0, errno == EINTR { continue }
+      let name = "block \(number.row) of table \(store.layout.tables[number.table].name)"
+      if got < 0 { throw failure(errno, attempt: "read \(name)", path: store.path) }
+      throw ChanterError(
+        .corrupt, "data.mdb ends inside \(name); " + restoreAdvice, path: store.path,
+        offset: Int(address - store.mapBase))
+    }
   }
 
   private func verify(_ block: RowKey, _ base: UnsafeRawPointer?, _ length: Int) throws {

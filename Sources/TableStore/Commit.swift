@@ -32,7 +32,7 @@ extension ModelStore {
         commit: number, keys: keys, order: order, count: count, rows: rows, transaction)
       let state = CommitState(commit: number, cursor: cursor, denseBytes: dense.count)
       let recordBytes = try Self.putState(
-        state, dense: dense, databases, environment, transaction)
+        state, dense: dense, geometry, databases, environment, transaction)
       return CommitResult(commit: number, chunks: chunks, bytesWritten: chunkBytes + recordBytes)
     }
   }

@@ -60,9 +60,9 @@ public final class Compaction {
   /// - Throws: `.corrupt` for a damaged block or chunk, `.io`; nothing of the step has then happened.
   public func step() throws -> Bool {
     if isFinished { return true }
-    // The last commit's index: what a step has changed itself is in memory.
-    try store.environment.read { try leaves.renew(store, $0) }
     let (left, finished, written) = try store.environment.write { transaction in
+      // The last commit's index: what this changes is in memory.
+      try leaves.renew(store, transaction.handle)
       var merge = try ChunkMerge(store, transaction: transaction.handle, runs: runs)
       var written = 0
       var number = 0
@@ -151,7 +151,9 @@ public final class Compaction {
       Block.fillInitial(number, geometry, store.layout, into: bytes)
     }
     for index in range {
-      guard let row = group.rows.base[index] else { continue }
+      guard let row = group.rows.base[index] else {
+        throw ChanterError(.broken, "a row to be moved has no place", path: store.path)
+      }
       (UnsafeMutableRawPointer(block.base) + geometry.offset(of: group.keys.base[index]))
         .copyMemory(from: row, byteCount: geometry.rowBytes)
     }

@@ -1,25 +1,27 @@
 import CLMDB
 import Primitives
 
-/// The dense record, opaque here, in parts of a page each: as one value it would need a run of free pages, which blocks
-/// and chunks of a page never leave behind, and each commit would make the file grow by the whole record.
-enum DenseParts {
-  private static let headerBytes = Seal.byteCount + 8
-  private static let valueBytes = Geometry.pageBytes - Geometry.pageHeaderBytes
-  private static let contentBytes = valueBytes - headerBytes
+/// The dense record, opaque here, in parts that take the pages of a block: as one value it would need a longer run of free
+/// pages than blocks and chunks leave behind, and each commit would make the file grow by the whole record.
+struct DenseParts {
+  private let headerBytes = Seal.byteCount + 8
+  private let contentBytes: Int
+
+  init(_ geometry: Geometry) { contentBytes = geometry.blockBytes - headerBytes }
 
   /// Values of a record of so many bytes.
-  static func count(_ denseBytes: Int) -> Int { (denseBytes + contentBytes - 1) / contentBytes }
+  func count(_ denseBytes: Int) -> Int { (denseBytes + contentBytes - 1) / contentBytes }
 
   /// Bytes of all its values.
-  static func byteCount(_ denseBytes: Int) -> Int { denseBytes + count(denseBytes) * headerBytes }
+  func byteCount(_ denseBytes: Int) -> Int { denseBytes + count(denseBytes) * headerBytes }
 
   /// Writes the record of commit `commit` over that of the commit before; returns the bytes written.
-  static func put(
+  func put(
     _ dense: UnsafeRawBufferPointer, commit: UInt64, _ databases: Databases, _ environment: Environment,
     _ transaction: borrowing WriteTransaction
   ) throws -> Int {
     let count = count(dense.count)
+    try announce(databases, transaction.handle, transaction.path)
     for part in 0..<count {
       if let replaced = try transaction.get(databases.dense, UInt64(part)) {
         try environment.checkPageHeader(of: replaced)
@@ -42,7 +44,7 @@ enum DenseParts {
   }
 
   /// Throws unless there are as many parts as the state says, so that its size may be believed and memory taken for it.
-  static func requireAll(
+  func requireAll(
     _ state: CommitState, _ databases: Databases, _ transaction: borrowing ReadTransaction
   ) throws {
     let path = transaction.path
@@ -55,20 +57,14 @@ enum DenseParts {
   }
 
   /// Calls `body` with each part's value, whole and of this state, and the place of its content in the record.
-  static func forEach(
+  func forEach(
     _ state: CommitState, _ databases: Databases, _ transaction: borrowing ReadTransaction,
     _ body: (_ value: UnsafeRawBufferPointer, _ content: UnsafeRawBufferPointer, _ offset: Int) throws -> Void
   ) throws {
     let path = transaction.path
     try requireAll(state, databases, transaction)
+    try announce(databases, transaction.handle, path)
     let cursor = try Cursor(transaction.handle, databases.dense, path: path)
-    var readAhead = ReadAhead()
-    var announced = try cursor.move(MDB_FIRST, path: path)
-    while let (_, value) = announced {
-      readAhead.add(UInt(bitPattern: value.baseAddress), count: value.count)
-      announced = try cursor.move(MDB_NEXT, path: path)
-    }
-    readAhead.flush()
     let count = count(state.denseBytes)
     for part in 0..<count {
       let found = try cursor.move(part == 0 ? MDB_FIRST : MDB_NEXT, path: path)
@@ -93,7 +89,19 @@ enum DenseParts {
     }
   }
 
-  private static func damaged(_ what: String, _ path: String) -> ChanterError {
+  /// Asks the system for the stored parts, which lie anywhere in the file.
+  private func announce(_ databases: Databases, _ transaction: OpaquePointer, _ path: String) throws {
+    let cursor = try Cursor(transaction, databases.dense, path: path)
+    var readAhead = ReadAhead()
+    var entry = try cursor.move(MDB_FIRST, path: path)
+    while let (_, value) = entry {
+      readAhead.add(UInt(bitPattern: value.baseAddress), count: value.count)
+      entry = try cursor.move(MDB_NEXT, path: path)
+    }
+    readAhead.flush()
+  }
+
+  private func damaged(_ what: String, _ path: String) -> ChanterError {
     ChanterError(.corrupt, "the dense record is damaged (\(what)); " + restoreAdvice, path: path)
   }
 }

@@ -9,14 +9,14 @@ public enum MemoryCosts {
   /// Bytes an open store holds: LMDB's list of dirty pages (131,072 entries of 16 bytes) and its list of free pages.
   public static let openStoreBytes = 4 << 20
 
-  /// Dirty pages of one transaction that are still cheap: past 131,071 LMDB writes some early and reads them again.
-  private static let mostPages = 100_000
+  /// Dirty pages of one transaction, or runs of them, that are still cheap: past 131,071 LMDB writes some early and reads
+  /// them again.
+  private static let mostRuns = 100_000
 
   /// The most rows of one commit whose pages LMDB keeps in memory to its end.
   public static func mostCommitRows(layout: RowLayout, denseBytes: Int) -> Int {
     let geometry = Geometry(rowBytes: layout.rowBytes)
-    let chunkPages = pages(Chunk.byteCount(rows: geometry.rowsPerChunk, geometry))
-    return max(1, (mostPages - DenseParts.count(denseBytes)) / chunkPages) * geometry.rowsPerChunk
+    return max(1, mostRuns - DenseParts(geometry).count(denseBytes)) * geometry.rowsPerChunk
   }
 
   /// Bytes at the peak of a commit of `rows` rows: whole pages for every chunk and every part of the dense record.
@@ -26,7 +26,7 @@ public enum MemoryCosts {
     let rest = rows % geometry.rowsPerChunk
     var pages = full * self.pages(Chunk.byteCount(rows: geometry.rowsPerChunk, geometry))
     if rest > 0 { pages += self.pages(Chunk.byteCount(rows: rest, geometry)) }
-    pages += DenseParts.count(denseBytes)
+    pages += DenseParts(geometry).count(denseBytes) * geometry.pagesPerBlock
     return withIndex(pages)
   }
 

@@ -60,7 +60,7 @@ extension ModelStore {
         guard !damagedDatabases.contains(Databases.metaName) else { return }
         try report(.header, to: found) {
           guard let opened = try Databases.open(in: environment) else { throw noModel(path) }
-          result.store = ModelStore(
+          result.store = try ModelStore(
             environment, opened.databases, layout: opened.layout, header: opened.header, lock: nil)
         }
       }
@@ -90,7 +90,7 @@ extension ModelStore {
     // Without the state nothing says how long the record should be.
     guard readsDense, let state = result.state else { return }
     try report(.dense, to: found) {
-      try DenseParts.forEach(state, databases, transaction) { value, _, _ in
+      try DenseParts(geometry).forEach(state, databases, transaction) { value, _, _ in
         result.bytes += value.count
         try environment.checkPageHeader(of: value)
       }

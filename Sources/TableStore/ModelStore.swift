@@ -23,17 +23,20 @@ public final class ModelStore: @unchecked Sendable {
   let geometry: Geometry
   let environment: Environment
   let databases: Databases
+  /// Where page 0 of the file is mapped.
+  let mapBase: UInt
   private let lock: TrainerLock?
 
   init(
     _ environment: Environment, _ databases: Databases, layout: RowLayout, header: String, lock: TrainerLock?
-  ) {
+  ) throws {
     path = environment.path
     self.header = header
     self.layout = layout
     geometry = Geometry(rowBytes: layout.rowBytes)
     self.environment = environment
     self.databases = databases
+    mapBase = try environment.mapBase(holding: Databases.metaName, in: databases.main)
     self.lock = lock
   }
 
@@ -77,7 +80,8 @@ public final class ModelStore: @unchecked Sendable {
       let databases = try Databases(making: layout, in: transaction)
       try putHeader(layout, header: header, databases, transaction)
       let state = CommitState(commit: 0, cursor: cursor, denseBytes: dense.count)
-      try putState(state, dense: dense, databases, environment, transaction)
+      try putState(
+        state, dense: dense, Geometry(rowBytes: layout.rowBytes), databases, environment, transaction)
       return databases
     }
     // The lock file first: a reader that finds the data must take its slot where the trainer looks for it.
@@ -89,7 +93,7 @@ public final class ModelStore: @unchecked Sendable {
     rmdir(nursery)
     try File.synchronizeDirectory(path)
     try File.synchronizeDirectory(File.parent(of: path))
-    return ModelStore(environment, databases, layout: layout, header: header, lock: lock)
+    return try ModelStore(environment, databases, layout: layout, header: header, lock: lock)
   }
 
   /// Replaces the header and gives tables more rows, with one durable transaction. Nothing stored changes: a row that was not there
@@ -110,7 +114,7 @@ public final class ModelStore: @unchecked Sendable {
         path: path)
     }
     try environment.write { try Self.putHeader(layout, header: header, databases, $0) }
-    return ModelStore(environment, databases, layout: layout, header: header, lock: lock)
+    return try ModelStore(environment, databases, layout: layout, header: header, lock: lock)
   }
 
   /// True if something was ever committed there, which opening then shows to be a model or not; false for a missing
@@ -145,7 +149,8 @@ public final class ModelStore: @unchecked Sendable {
       throw ChanterError(
         .exists, "data.mdb there holds no model of Chanter's; " + advice, path: path)
     }
-    return ModelStore(environment, found.databases, layout: found.layout, header: found.header, lock: lock)
+    return try ModelStore(
+      environment, found.databases, layout: found.layout, header: found.header, lock: lock)
   }
 
   /// The last commit.
@@ -155,11 +160,12 @@ public final class ModelStore: @unchecked Sendable {
 
   /// The last commit, with its dense record copied to `dense`, which must have exactly its size.
   public func readState(dense: UnsafeMutableRawBufferPointer) throws -> CommitState {
-    try environment.read { try Self.readState(dense: dense, databases, $0) }
+    try environment.read { try Self.readState(dense: dense, geometry, databases, $0) }
   }
 
   static func readState(
-    dense: UnsafeMutableRawBufferPointer, _ databases: Databases, _ transaction: borrowing ReadTransaction
+    dense: UnsafeMutableRawBufferPointer, _ geometry: Geometry, _ databases: Databases,
+    _ transaction: borrowing ReadTransaction
   ) throws -> CommitState {
     let path = transaction.path
     let state = try StateRecord.read(transaction.get(databases.meta, Record.state.key), path: path)
@@ -169,7 +175,7 @@ public final class ModelStore: @unchecked Sendable {
         "the model's dense parameters have \(state.denseBytes) bytes, and the configuration asks for"
           + " \(dense.count); use the configuration that the model was made with", path: path)
     }
-    try DenseParts.forEach(state, databases, transaction) { _, content, offset in
+    try DenseParts(geometry).forEach(state, databases, transaction) { _, content, offset in
       UnsafeMutableRawBufferPointer(rebasing: dense[offset...]).copyMemory(from: content)
     }
     return state
@@ -186,10 +192,12 @@ public final class ModelStore: @unchecked Sendable {
   /// Writes the state and dense records; returns the bytes written.
   @discardableResult
   static func putState(
-    _ state: CommitState, dense: UnsafeRawBufferPointer, _ databases: Databases, _ environment: Environment,
+    _ state: CommitState, dense: UnsafeRawBufferPointer, _ geometry: Geometry, _ databases: Databases,
+    _ environment: Environment,
     _ transaction: borrowing WriteTransaction
   ) throws -> Int {
-    let denseBytes = try DenseParts.put(dense, commit: state.commit, databases, environment, transaction)
+    let denseBytes = try DenseParts(geometry).put(
+      dense, commit: state.commit, databases, environment, transaction)
     let stateRecord = try transaction.reserve(
       databases.meta, Record.state.key, count: StateRecord.byteCount)
     StateRecord.write(state, into: stateRecord)

@@ -52,7 +52,8 @@ extension Snapshot {
     try flush()
     try target.write { transaction in
       try ModelStore.putHeader(store.layout, header: store.header, databases, transaction)
-      try ModelStore.putState(state, dense: dense.rawBytes, databases, target, transaction)
+      try ModelStore.putState(
+        state, dense: dense.rawBytes, store.geometry, databases, target, transaction)
     }
     return written
   }

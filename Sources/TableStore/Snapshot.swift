@@ -22,14 +22,14 @@ public final class Snapshot {
     let transaction = try ReadTransaction(store.environment)
     state = try StateRecord.read(
       transaction.get(store.databases.meta, Record.state.key), path: store.path)
-    try DenseParts.requireAll(state, store.databases, transaction)
+    try DenseParts(store.geometry).requireAll(state, store.databases, transaction)
     chunks = try ChunkIndex(store, transaction)
     self.transaction = transaction
   }
 
   /// Copies the dense record to `dense`, which must have exactly `state.denseBytes` bytes.
   public func readDense(into dense: UnsafeMutableRawBufferPointer) throws {
-    _ = try ModelStore.readState(dense: dense, store.databases, transaction)
+    _ = try ModelStore.readState(dense: dense, store.geometry, store.databases, transaction)
   }
 
   /// Copies the row of `keys[i]` to `rows + slots[i] * rowFloats` for i in 0 ..< count: its newest committed value,

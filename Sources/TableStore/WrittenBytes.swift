@@ -7,7 +7,8 @@ public enum WrittenBytes {
   public static func commit(rows: Int, denseBytes: Int, layout: RowLayout) -> Int {
     let geometry = Geometry(rowBytes: layout.rowBytes)
     let chunks = (rows + geometry.rowsPerChunk - 1) / geometry.rowsPerChunk
-    return chunks * Chunk.headerBytes + rows * (8 + geometry.rowBytes) + DenseParts.byteCount(denseBytes)
+    return chunks * Chunk.headerBytes + rows * (8 + geometry.rowBytes)
+      + DenseParts(geometry).byteCount(denseBytes)
       + StateRecord.byteCount
   }
 

@@ -75,14 +75,16 @@ import Testing
     }
   }
 
-  /// A record of 2 MB beside a few rows: a run of pages would be found only at the end of the file.
-  @Test func theFileDoesNotGrowByTheRecord() throws {
+  /// A record of 2 MB beside a few rows, in blocks of one page and of four: a longer run of pages would be found only at the end of
+  /// the file.
+  @Test(arguments: [16, 128]) func theFileDoesNotGrowByTheRecord(dimension: Int) throws {
     try withTemporaryDirectory { directory in
       let path = directory.appendingPathComponent("model").path
+      let layout = testLayout(dimension: dimension)
       let dense = [UInt8](repeating: 3, count: 2 << 20)
-      let store = try makeStore(path, Self.layout, dense: dense)
+      let store = try makeStore(path, layout, dense: dense)
       for round in 1...20 as ClosedRange<UInt64> {
-        let rows = randomRows(CounterRandom(seed: round, stream: 5), count: 200, Self.layout)
+        let rows = randomRows(CounterRandom(seed: round, stream: 5), count: 200, layout)
         try commit(store, rows, dense: dense, cursor: round)
         if round % 4 == 0 { try compactAll(store) }
       }

@@ -132,7 +132,7 @@ import Testing
     let commit = MemoryCosts.commitBytes(rows: 900, layout: layout, denseBytes: 3)
     #expect(commit == (17 + 1 + 0 + 64) * 4096)
     #expect(MemoryCosts.compactionBytes(blocks: 3200, layout: layout) == (3200 + 100 + 64) * 4096)
-    // 53 rows a chunk, one page each; 3 pages are the record's. Past the bound LMDB would run out of its list.
+    // 53 rows a chunk; 3 values are the record's. Past the bound LMDB would run out of its list.
     let most = MemoryCosts.mostCommitRows(layout: layout, denseBytes: 9000)
     #expect(most == 53 * 99_997)
     #expect(MemoryCosts.commitBytes(rows: most, layout: layout, denseBytes: 9000) < 131_071 * 4096)

@@ -25,7 +25,7 @@ import Testing
       }
       let transaction = try ReadTransaction(store.environment)
       var leaves = LeafReadAhead(store)
-      try leaves.renew(store, transaction)
+      try leaves.renew(store, transaction.handle)
       let geometry = store.geometry
       func pages(_ blocks: [UInt32]) -> [UInt] {
         let keys =
@@ -50,6 +50,20 @@ import Testing
         #expect(range.contains(UInt64(block)) || range.contains(UInt64(block & ~1)))
       }
       #expect(pages([79_998]) == pages([80_999]))
+
+      // After a commit that moves the root and all above what it changes.
+      try store.environment.write { transaction in
+        let none = AlignedBuffer<UInt8>(count: 8)
+        for block in stride(from: UInt64(1), to: 2000, by: 2) {
+          try transaction.put(table, block, UnsafeRawBufferPointer(none.rawBytes), "put")
+        }
+      }
+      let newer = try ReadTransaction(store.environment)
+      try leaves.renew(store, newer.handle)
+      mdb_stat(newer.handle, table, &statistics)
+      let moved = pages(Array(0..<81_000))
+      #expect(moved.count == Int(statistics.ms_leaf_pages) && moved.count > all.count)
+      #expect(moved != all && moved.last == all.last)
     }
   }
 

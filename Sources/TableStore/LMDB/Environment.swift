@@ -16,7 +16,7 @@ import Primitives
 final class Environment: @unchecked Sendable {
   let handle: OpaquePointer
   let path: String
-  private let pageBytes: UInt
+  let pageBytes: UInt
 
   /// Tables that one model may have; LMDB sizes each transaction by it (about 50 bytes a table).
   static let maximumTables = 1024
@@ -97,6 +97,30 @@ final class Environment: @unchecked Sendable {
     else {
       throw ChanterError(.corrupt, "the page header of a value is damaged; " + restoreAdvice, path: path)
     }
+  }
+
+  /// Where page 0 is mapped, which stays so while the environment is open: the tree of databases, which must not be empty, lies in
+  /// pages that begin with their own number.
+  func mapBase(holding name: String, in database: MDB_dbi) throws -> UInt {
+    try read { transaction in
+      guard let record = try transaction.get(database, name), let address = record.baseAddress else {
+        throw ChanterError(.corrupt, "the database \(name) is missing; " + restoreAdvice, path: path)
+      }
+      let page = UInt(bitPattern: address) & ~(pageBytes - 1)
+      let number = UnsafeRawPointer(address - Int(UInt(bitPattern: address) - page)).loadUnaligned(
+        as: UInt.self)
+      guard number <= lastPage, number * pageBytes < page else {
+        throw ChanterError(.corrupt, "an index page has a wrong number; " + restoreAdvice, path: path)
+      }
+      return page - number * pageBytes
+    }
+  }
+
+  /// The last page of the newest commit.
+  var lastPage: UInt {
+    var information = MDB_envinfo()
+    mdb_env_info(handle, &information)
+    return UInt(information.me_last_pgno)
   }
 
   /// Frees the reader slots that killed processes left behind, which would keep old pages from being reused.

@@ -14,42 +14,38 @@ struct LeafReadAhead {
   }
 
   private let pageBytes: Int
-  /// Of the last page that may be referred to.
-  private let lastPage: UInt64
+  private let base: UInt
   private let names: [String]
   private var roots: [Root]
+  /// The last page that may be referred to.
+  private var lastPage: UInt64 = 0
   private var transactionNumber = 0
-  /// Where page 0 is mapped.
-  private(set) var base: UInt = 0
 
   private static let pageHeader = 16
   private static let nodeHeader = 8
+  /// Deepest tree that LMDB handles (`CURSOR_STACK`).
+  private static let deepest = 32
 
   init(_ store: ModelStore) {
-    var information = MDB_envinfo()
-    mdb_env_info(store.environment.handle, &information)
-    var statistics = MDB_stat()
-    mdb_env_stat(store.environment.handle, &statistics)
-    pageBytes = Int(statistics.ms_psize)
-    lastPage = UInt64(information.me_mapsize / pageBytes) - 1
+    pageBytes = Int(store.environment.pageBytes)
+    base = store.mapBase
     names = store.layout.tables.map(Databases.tableName)
     roots = Array(repeating: Root(), count: names.count)
   }
 
-  /// Takes up the state of `transaction`.
-  mutating func renew(_ store: ModelStore, _ transaction: borrowing ReadTransaction) throws {
-    let number = mdb_txn_id(transaction.handle)
+  /// Takes up the state of `transaction`; of one that writes, the state before its first change.
+  mutating func renew(_ store: ModelStore, _ transaction: OpaquePointer) throws {
+    let number = mdb_txn_id(transaction)
     if number == transactionNumber { return }
     transactionNumber = number
+    lastPage = UInt64(store.environment.lastPage)
     for (table, name) in names.enumerated() {
-      let record = try transaction.get(store.databases.main, name)
+      roots[table] = Root()
+      let record = try value(transaction, store.databases.main, name, store.path)
       guard let record, record.count == TreeRecord.byteCount else { continue }
       let tree = TreeRecord(record, at: 0)
+      guard tree.depth <= Self.deepest else { continue }
       roots[table] = Root(page: tree.root, depth: tree.depth)
-      // The record lies in a leaf, which begins with its own page number.
-      let page = UInt(bitPattern: record.baseAddress) & ~UInt(pageBytes - 1)
-      guard let start = UnsafeRawPointer(bitPattern: page) else { continue }
-      base = page - start.loadUnaligned(as: UInt.self) * UInt(pageBytes)
     }
   }
 
