@@ -93,13 +93,13 @@ import Testing
     #expect(shares?.message.contains("splits by time or by a column") == true)
   }
 
-  /// Runs far smaller than the log, so that several levels of merging take part.
+  /// Runs of a line, 8,191 = 4,096 + 63 · 64 + 63: three levels, which are more runs than may be merged at once.
   @Test func runsAreMergedInOrder() throws {
     try withTemporaryDirectory { directory in
       let sorter = LineSorter(directory: directory.path, runBytes: 64)
       let random = CounterRandom(seed: 2, stream: 2)
       var keys: [LineKey] = []
-      for number in 0..<9000 {
+      for number in 0..<8191 {
         let key = LineKey(
           part: Int(random.below(3, UInt64(3 * number))),
           time: Int64(random.below(50, UInt64(3 * number + 1))) - 25, sequence: number)

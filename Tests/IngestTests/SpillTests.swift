@@ -188,7 +188,7 @@ import Testing
       }
       for number in 0..<9000 {
         try value(number).withUnsafeBytes {
-          try files[number % 2].append(FileRecord(a: UInt64(number), b: 7, c: .max), $0)
+          try files[number % 2].append(FileRecord(first: UInt64(number), second: 7, third: .max), $0)
         }
       }
       for file in files { try file.finish() }
@@ -197,7 +197,8 @@ import Testing
       for number in 0..<9000 {
         let reader = readers[number % 2]
         #expect(try reader.next() && reader.bytes.elementsEqual(value(number)))
-        #expect(reader.record.a == UInt64(number) && reader.record.b == 7 && reader.record.c == .max)
+        #expect(
+          reader.record.first == UInt64(number) && reader.record.second == 7 && reader.record.third == .max)
       }
       for reader in readers { #expect(try !reader.next()) }
     }

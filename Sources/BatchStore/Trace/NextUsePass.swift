@@ -166,19 +166,23 @@ private struct NextUsePartition {
     defer { free(memory) }
     let latest = memory.assumingMemoryBound(to: UInt32.self)
     try update(file, backwards: false) { batch, values in
+      guard batch < batches else { throw Self.damaged(file) }
       for position in values.indices {
         let row = Int(values[position] >> 1)
+        guard row < rows else { throw Self.damaged(file) }
         if latest[row] == 0 { latest[row] = UInt32(batch + 1) } else { values[position] &= ~1 }
       }
     }
     var current = batches - 1
     try update(file, backwards: true) { batch, values in
+      guard batch <= current else { throw Self.damaged(file) }
       while current > batch {
         try unions.endBatch(current)
         current -= 1
       }
       for position in values.indices {
         let row = Int(values[position] >> 1)
+        guard row < rows else { throw Self.damaged(file) }
         let met = Int(latest[row]) - 1
         // Nothing later was met: the row is next used by its first batch, an epoch on.
         let distance = met <= batch ? met + batches - batch : met - batch
@@ -237,6 +241,14 @@ private struct NextUsePartition {
     }
   }
 
+  /// A number that was never written there: what it counts or names must not be believed.
+  private static func damaged(_ file: WordStreamFile) -> ChanterError {
+    ChanterError(
+      .io,
+      "the temporary file of next uses reads back otherwise than it was written; the disk is failing:"
+        + " run the command again with its output on another", path: file.path)
+  }
+
   /// Puts what became of the uses of the next piece into `buffer`, and goes to the one behind it.
   /// - Returns: how many these are.
   @discardableResult
@@ -245,10 +257,13 @@ private struct NextUsePartition {
     buffer.removeAll()
     // With the mark of the next piece, if there is one: small pieces cost a call each.
     let words = min(count + 2 * Self.markWords, uses.count - cursor.word)
+    guard words >= count + Self.markWords else { throw Self.damaged(file) }
     let target = buffer.extend(by: words)
     try file.read(words, at: &cursor, into: target)
     if words == count + 2 * Self.markWords {
-      (nextBatch, nextCount) = (Int(target[words - 2]), Int(target[words - 1]))
+      let batch = Int(target[words - 2])
+      guard batch > nextBatch else { throw Self.damaged(file) }
+      (nextBatch, nextCount) = (batch, Int(target[words - 1]))
     } else {
       nextBatch = .max
     }

@@ -2,14 +2,14 @@ import Primitives
 
 /// A record of three numbers and perhaps some bytes.
 public struct FileRecord {
-  public var a: UInt64
-  public var b: UInt64
-  public var c: UInt64
+  public var first: UInt64
+  public var second: UInt64
+  public var third: UInt64
 
-  public init(a: UInt64, b: UInt64, c: UInt64) {
-    self.a = a
-    self.b = b
-    self.c = c
+  public init(first: UInt64, second: UInt64, third: UInt64) {
+    self.first = first
+    self.second = second
+    self.third = third
   }
 }
 
@@ -19,6 +19,8 @@ public struct FileRecord {
 public final class RecordFile {
   private static let blockBytes = 1 << 15
   static let headerBytes = 26
+  /// A block is written once it is full, by a record that may be the longest.
+  static let mostRawBytes = blockBytes + headerBytes + Int(UInt16.max)
   /// u32 bytes of a block packed, and before.
   static let sizesBytes = 8
 
@@ -35,9 +37,9 @@ public final class RecordFile {
     let buffer = pending ?? GrowableBuffer<UInt8>()
     pending = buffer
     let target = UnsafeMutableRawPointer(buffer.extend(by: Self.headerBytes + bytes.count))
-    target.storeBytes(of: record.a, as: UInt64.self)
-    target.storeBytes(of: record.b, toByteOffset: 8, as: UInt64.self)
-    target.storeBytes(of: record.c, toByteOffset: 16, as: UInt64.self)
+    target.storeBytes(of: record.first, as: UInt64.self)
+    target.storeBytes(of: record.second, toByteOffset: 8, as: UInt64.self)
+    target.storeBytes(of: record.third, toByteOffset: 16, as: UInt64.self)
     target.storeBytes(of: UInt16(bytes.count), toByteOffset: 24, as: UInt16.self)
     if let source = bytes.baseAddress {
       (target + Self.headerBytes).copyMemory(from: source, byteCount: bytes.count)
@@ -81,7 +83,7 @@ public final class RecordReader {
   private var offset = 0
   private var position = 0
   /// The record that `next` found.
-  public private(set) var record = FileRecord(a: 0, b: 0, c: 0)
+  public private(set) var record = FileRecord(first: 0, second: 0, third: 0)
   private var valueBytes = 0
   /// The most memory of one reader.
   public static let bytes = 4 << 15
@@ -105,8 +107,9 @@ public final class RecordReader {
     }
     let start = UnsafeRawPointer(raw.base + position)
     record = FileRecord(
-      a: start.loadUnaligned(as: UInt64.self), b: start.loadUnaligned(fromByteOffset: 8, as: UInt64.self),
-      c: start.loadUnaligned(fromByteOffset: 16, as: UInt64.self))
+      first: start.loadUnaligned(as: UInt64.self),
+      second: start.loadUnaligned(fromByteOffset: 8, as: UInt64.self),
+      third: start.loadUnaligned(fromByteOffset: 16, as: UInt64.self))
     valueBytes = Int(start.loadUnaligned(fromByteOffset: 24, as: UInt16.self))
     position += RecordFile.headerBytes + valueBytes
     return true
@@ -118,6 +121,13 @@ public final class RecordReader {
     ) { sizes in
       if let base = sizes.baseAddress { try source.file.read(at: offset, into: base, count: sizes.count) }
       return (Int(sizes.load(as: UInt32.self)), Int(sizes.load(fromByteOffset: 4, as: UInt32.self)))
+    }
+    guard packedBytes <= source.end - offset - RecordFile.sizesBytes, rawBytes <= RecordFile.mostRawBytes
+    else {
+      throw ChanterError(
+        .io,
+        "a temporary file reads back otherwise than it was written; the disk is failing: run the command again with"
+          + " its output on another", path: source.file.path, offset: offset)
     }
     let packed = decoder.packed
     packed.removeAll()

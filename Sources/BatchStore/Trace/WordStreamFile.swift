@@ -17,6 +17,8 @@ final class WordStreamFile {
 
   init(temporaryIn directory: String) throws { file = try File(temporaryIn: directory) }
 
+  var path: String { file.path }
+
   func append(_ words: UnsafeBufferPointer<UInt32>, to stream: inout WordStream) throws {
     var done = 0
     while done < words.count {

@@ -15,12 +15,12 @@ struct LineKey: Comparable {
   }
 
   init(_ record: FileRecord) {
-    part = record.a
-    time = record.b
-    sequence = record.c
+    part = record.first
+    time = record.second
+    sequence = record.third
   }
 
-  var record: FileRecord { FileRecord(a: part, b: time, c: sequence) }
+  var record: FileRecord { FileRecord(first: part, second: time, third: sequence) }
 
   static func < (left: LineKey, right: LineKey) -> Bool {
     if left.part != right.part { return left.part < right.part }
@@ -95,9 +95,17 @@ final class LineSorter {
   /// Gives every line in order, once.
   func finish(_ body: (LineKey, UnsafeRawBufferPointer) throws -> Void) throws {
     try endRun()
-    // So few runs of each level are left that all can be merged at once.
-    try merge(levels.flatMap { $0 }, body)
+    // The shortest first.
+    var runs = levels.flatMap { $0 }
     levels = []
+    while runs.count > Self.fanIn {
+      let count = min(Self.fanIn, runs.count - Self.fanIn + 1)
+      let merged = try RecordFile(directory: directory)
+      try merge(Array(runs.prefix(count))) { try merged.append($0.record, $1) }
+      try merged.finish()
+      runs = runs.dropFirst(count) + [merged]
+    }
+    try merge(runs, body)
   }
 
   private func merge(
