@@ -231,7 +231,7 @@ extension File {
     #endif
     switch errno {
     // Another file system, one without second names, a file of somebody else's, or one with as many names as it can have.
-    case EXDEV, EPERM, EMLINK, EOPNOTSUPP, ENOSYS: return false
+    case EXDEV, EPERM, EACCES, EMLINK, EOPNOTSUPP, ENOSYS: return false
     case EEXIST: throw outputExists(target)
     default: throw failure("cannot give the name \(target) to", path)
     }

@@ -218,7 +218,7 @@ struct DatasetDisplay {
       if format == .json { return try printJSON(sample) }
       printTable(
         [("sample", "\(grouped(number)) (\(sample.split))"), ("label", "\(sample.label)")]
-          + (try sample.time.map { [("time", try timeText($0))] } ?? [])
+          + (sample.time.map { [("time", timeText($0))] } ?? [])
           + [("dense", sample.dense.map { "\($0)" }.joined(separator: " "))])
       printLine("")
       printColumns(
@@ -228,9 +228,9 @@ struct DatasetDisplay {
   }
 
   /// A time as the dataset has it, and how people write it if that is known.
-  private func timeText(_ time: Int64) throws -> String {
+  private func timeText(_ time: Int64) -> String {
     guard let schema = dataset.manifest.schema,
-      let text = try Schema(json: schema, path: dataset.path).timeFormat?.text(time)
+      let text = try? Schema(json: schema, path: dataset.path).timeFormat?.text(time)
     else { return "\(time)" }
     return "\(text) (\(time))"
   }
