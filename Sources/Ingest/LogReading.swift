@@ -96,11 +96,19 @@ final class LogReading {
       if let states = mark.spilled, !isNumbered {
         try continueSpilling(states, bytes: mark.spilledBytes)
       }
+      try requireWhole(ifNumbered: isNumbered)
       try recount(recovered.rest)
     } else {
       spool = try SampleSpool(
         path, in: work.output.directory, shape: parser.layout.shape, chunkSamples: options.batchSize)
+      try requireWhole(ifNumbered: isNumbered)
     }
+  }
+
+  /// What was read last may be lost with the power, but the rows of spilled values are those of all samples.
+  private func requireWhole(ifNumbered isNumbered: Bool) throws {
+    guard isNumbered, !isComplete else { return }
+    throw ChanterError(.corrupt, "some of the samples are lost", path: work.file(.samples))
   }
 
   func run(_ progress: (PreprocessProgress) throws -> Void) throws {

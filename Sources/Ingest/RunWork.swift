@@ -24,9 +24,7 @@ final class RunWork {
 
   let output: PendingOutput
   let phases: FinishedPhases
-  /// Why an earlier run is not continued, if there was one; in words for the user.
-  private(set) var restart: String?
-  private(set) var isContinued = false
+  private var isContinued = false
 
   /// Inputs and options that decide what the result is.
   struct Stamp: Codable, Equatable {
@@ -50,13 +48,11 @@ final class RunWork {
     let text = try encoder.encode(stamp)
     phases = FinishedPhases(output, command: String(decoding: text, as: UTF8.self))
     if let bytes = FileManager.default.contents(atPath: file(.run)) {
-      restart = Self.difference(try? JSONDecoder().decode(Stamp.self, from: bytes), stamp)
-      isContinued = restart == nil
+      let difference = Self.difference(try? JSONDecoder().decode(Stamp.self, from: bytes), stamp)
+      isContinued = difference == nil
+      notice(difference.map { "starting over: \($0)" } ?? "going on where an earlier run stopped")
     }
-    if isContinued {
-      notice("going on where an earlier run stopped")
-    } else {
-      if let restart { notice("starting over: \(restart)") }
+    if !isContinued {
       try output.clear()
       try output.writeWork(Name.run.rawValue, text)
     }

@@ -185,7 +185,11 @@ struct Preprocess: ParsableCommand {
     if onError == .skip { options.badLines = .skip(atMost: maxErrors ?? 1000) }
     let line = ProgressLine()
     var rate = PhaseRate()
-    let report = try preprocess(options, notice: printError) { progress in
+    func notice(_ text: String) {
+      line.clear()
+      printError(text)
+    }
+    let report = try preprocess(options, notice: notice) { progress in
       line.show(rate.describe(progress.phase.rawValue, done: progress.done, total: progress.total))
     }
     line.clear()

@@ -73,7 +73,11 @@ struct Rebatch: ParsableCommand {
     if let threads { options.threads = threads }
     let line = ProgressLine()
     var rate = PhaseRate()
-    let report = try rebatch(options, notice: printError) { progress in
+    func notice(_ text: String) {
+      line.clear()
+      printError(text)
+    }
+    let report = try rebatch(options, notice: notice) { progress in
       line.show(rate.describe(progress.phase.rawValue, done: progress.done, total: progress.total))
     }
     line.clear()

@@ -30,7 +30,9 @@ import Testing
           ("work-batches-train", ["samples read"]), ("train-00001.batches", [Self.encoded, Self.written]),
         ])
       try survive(
-        ["rebatch", path("data"), "--batch-size", "24", "--shuffle", "5", "--renumber"], as: path("mixed"),
+        [
+          "rebatch", path("data"), "--batch-size", "24", "--shuffle", "5", "--renumber", "--memory", "120MiB",
+        ], as: path("mixed"),
         [
           ("work-rows", ["order of"]), ("work-batches-train", ["the vocabulary"]),
           ("train-00000.batches", [Self.encoded, Self.written]),

@@ -41,7 +41,7 @@ import Testing
       let options = try Self.options(directory, "steps", valueBytes: valueBytes)
       var stops: [(phase: PreprocessProgress.Phase, share: Double)] = [
         (.reading, 0.5), (.encoding, 0.2), (.encoding, 0.6), (.encoding, 0.95), (.nextUses, 0.5),
-        (.writing, 0.1), (.writing, 0.5), (.writing, 0.95),
+        (.writing, 0.3), (.writing, 0.8),
       ]
       if valueBytes != nil { stops += [(.counting, 0.5), (.numbering, 0.5), (.resolving, 0.5)] }
       let rest = stops.map { $0 }

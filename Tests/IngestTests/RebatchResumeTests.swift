@@ -20,6 +20,7 @@ import Testing
         options.threads = 1
         options.shuffleSeed = shuffles ? 5 : nil
         options.renumbers = shuffles
+        options.renumberBytes = 1 << 20
         return options
       }
       let expected = try rebatch(options("plain")).manifest
@@ -80,6 +81,37 @@ import Testing
       _ = try rebatch(options)
       options.output = work.path("plain")
       _ = try rebatch(options)
+      #expect(try work.files("new") == work.files("plain"))
+    }
+  }
+
+  /// An order or numbers that are damaged are found again, and where only a record shows it, all is.
+  @Test(arguments: ["ordered-train.ended", "ordered-train", "rows", "vocabulary", "batches-train"])
+  func damageIsNotBelieved(name: String) throws {
+    try RebatchTests().with(.criteo) { work in
+      try work.preprocess("data", batchSize: 64)
+      var options = RebatchOptions(dataset: work.path("data"), output: work.path("plain"), batchSize: 8)
+      options.shuffleSeed = 3
+      options.renumbers = true
+      options.renumberBytes = 1 << 20
+      options.threads = 1
+      _ = try rebatch(options)
+      options.output = work.path("new")
+      #expect(throws: Stop.self) {
+        try rebatch(
+          options, progress: { if $0.phase == .encoding, 2 * $0.done > $0.total { throw Stop() } })
+      }
+      let url = URL(fileURLWithPath: work.path("new.partial/work-" + name))
+      var bytes = try Data(contentsOf: url)
+      bytes[bytes.count - bytes.count / 4] ^= 4
+      try bytes.write(to: url)
+      var notices: [String] = []
+      _ = try rebatch(options, notice: { notices.append($0) })
+      let isOrderKept = notices.contains { $0.hasPrefix("kept: the order") }
+      let isVocabularyKept = notices.contains("kept: the vocabulary")
+      #expect(isVocabularyKept == !["rows", "vocabulary"].contains(name), "\(notices)")
+      #expect(isOrderKept == (name != "ordered-train.ended"), "\(notices)")
+      #expect(notices.contains { $0.hasPrefix("starting over") } == (name == "ordered-train"), "\(notices)")
       #expect(try work.files("new") == work.files("plain"))
     }
   }

@@ -36,20 +36,20 @@ public func rebatch(
       path: options.dataset)
   }
   let work = try RunWork(options.output, options.stamp(of: dataset), notice: notice)
-  let run = RebatchRun(
-    options: options, dataset: dataset, memory: memory, work: work,
-    pool: WorkerPool(threadCount: memory.threads), notice: notice
-  ) { step in try work.leaving { try show(step) } }
-  return try work.startingOver(notice: notice) { try finish(run) }
+  let pool = WorkerPool(threadCount: memory.threads)
+  return try work.startingOver(notice: notice) {
+    try finish(
+      RebatchRun(
+        options: options, dataset: dataset, memory: memory, work: work, pool: pool, notice: notice
+      ) { step in try work.leaving { try show(step) } })
+  }
 }
 
 private func finish(_ run: RebatchRun) throws -> RebatchReport {
   let (work, manifest) = (run.work, run.manifest)
   let vocabulary = try run.vocabulary()
   let writer = try run.encode(vocabulary)
-  if vocabulary.identity != nil {
-    try work.linkVocabulary()
-  }
+  if vocabulary.identity != nil { try work.linkVocabulary() }
   let made = try writer.finish(
     vocabularyIdentity: vocabulary.identity,
     earlierVocabularies: run.options.renumbers ? [] : manifest.vocabularyAncestors
