@@ -7,7 +7,7 @@ struct ReadAheadTrial {
   private static let smallestGroup = 4
   private static let largestGroup = 256
   private static let shortestPause = 1 << 10
-  private static let longestPause = 1 << 16
+  private static let longestPause = 1 << 13
 
   private(set) var announces = true
   /// Blocks to read before the next look at the faults.

@@ -26,7 +26,7 @@ import Testing
       trial.didReadGroup(faults: 10 * round + 4)
       #expect(trial.announces)
     }
-    #expect(pauses == [1, 2, 4, 8, 16, 32, 64, 64, 64].map { $0 << 10 })
+    #expect(pauses == [1, 2, 4, 8, 8, 8, 8, 8, 8].map { $0 << 10 })
   }
 
   @Test func groupsGrowWhileNothingWaitsForTheDisk() {
