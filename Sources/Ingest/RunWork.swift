@@ -102,6 +102,8 @@ final class RunWork {
     let free = try File.freeBytes(in: output.directory)
     let missing = max(0, bytes - (try output.workBytes()))
     guard missing <= free else {
+      // What an earlier run has done is not lost for it.
+      if isContinued { output.leave() }
       throw ChanterError(
         .io,
         "about \(ByteSize.format(missing)) are needed here for temporary files and the result, \(ByteSize.format(free)) are free; make room, or put the output on a larger disk",

@@ -106,7 +106,7 @@ public final class FinishedPhases {
       for text in [format, command, phase, state] { add(text) }
       for file in files {
         add(file.name)
-        fingerprint.update(UInt64(file.bytes))
+        fingerprint.update(UInt64(bitPattern: Int64(file.bytes)))
         add(file.fingerprint ?? "")
       }
       return fingerprint.hex

@@ -127,9 +127,10 @@ final class RebatchRun {
           }
           try progress(RebatchProgress(phase: .encoding, done: done + end, total: manifest.samples))
         }
-        try writer.synchronize()
-        try work.phases.end(Self.encoded(split), Count(samples: samples))
       }
+      // Also where an earlier run was killed between its last batch and the note.
+      try writer.synchronize()
+      try work.phases.end(Self.encoded(split), Count(samples: samples))
       done += samples
       // The ordered samples are not needed any more, nor is their place on the disk.
       ordered[split] = nil
