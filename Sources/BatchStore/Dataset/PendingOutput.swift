@@ -32,7 +32,8 @@ public final class PendingOutput {
     self.path = trimmed
     self.directory = directory
     guard !File.exists(trimmed) else {
-      Self.removeWork(in: trimmed)
+      // Under this name it would be another output's unfinished one, perhaps of a running process.
+      if !trimmed.hasSuffix(".partial") { Self.removeWork(in: trimmed) }
       throw ChanterError(.exists, "the output exists; remove it or choose another name", path: trimmed)
     }
     let isNew = mkdir(directory, 0o755) == 0
