@@ -47,13 +47,6 @@ class Group:
                 time.sleep(0.2)
 
 
-def forget(path):
-    """Drops a file from the system's cache, or it would be read from memory that no limit counts."""
-    with open(path, "rb") as file:
-        os.fsync(file.fileno())
-        os.posix_fadvise(file.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
-
-
 def disk_counts():
     """Reads, sectors read, writes and sectors written of all disks since boot."""
     totals = [0, 0, 0, 0]
@@ -99,7 +92,7 @@ def torch_windows(python, group, folder, ids):
     table = f"{folder}/table"
     shapes = ["--tables", "bags", "--bottom", "-".join(map(str, BOTTOM)), "--scale", str(SCALE), "--file", table]
     subprocess.run([python, script, *shapes, "--create"], check=True)
-    forget(table)
+    common.forget(table)
     try:
         contestant = common.Contestant("torch", [python, script, *shapes, "--ids", ids], preexec_fn=group.enter,
                                        stderr=subprocess.DEVNULL)
@@ -121,7 +114,7 @@ def chanter_windows(bench, chanter, group, folder, dataset):
     model = f"{folder}/model"
     shapes = [*train.SGD, "--set", f"dimension={BOTTOM[-1]}", "--set", f"bottom={BOTTOM}"]
     common.output(bench, "populate", dataset, "--out", model, "--config", config, *shapes)
-    forget(f"{model}/data.mdb")
+    common.forget(f"{model}/data.mdb")
     busy, before, start, children = common.busy_seconds(), disk_counts(), time.monotonic(), os.times()
     out = common.output(chanter, "train", dataset, "--out", model, "--config", config, *shapes, "--memory", MEMORY, "--epochs", "2",
                         "--format", "json", preexec_fn=group.enter, stderr=subprocess.DEVNULL)

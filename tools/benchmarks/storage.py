@@ -170,14 +170,6 @@ def checksum(binary, fetch, repeat):
     return result
 
 
-def forget(path):
-    """Writes a file to the disk and takes it from the system's cache, where it would count in the memory of who made it."""
-    descriptor = os.open(path, os.O_RDWR)
-    os.fsync(descriptor)
-    os.posix_fadvise(descriptor, 0, 0, os.POSIX_FADV_DONTNEED)
-    os.close(descriptor)
-
-
 def training(arguments, bench, chanter, folder):
     """The same run with an eighth of its rows' bytes for everything, and in memory with room for all."""
     data = f"{folder}/data"
@@ -191,7 +183,7 @@ def training(arguments, bench, chanter, folder):
     def train(*more):
         model = f"{folder}/trained"
         shutil.copytree(f"{folder}/filled", model)
-        forget(f"{model}/data.mdb")
+        common.forget(f"{model}/data.mdb")
         prefix = [] if "--in-memory" in more else [os.path.join(common.ROOT, "tools", "in-memory-limit"), str(limit)]
         made = subprocess.run(
             [*prefix, chanter, "train", data, "--out", model, "--config", CONFIGURATION, "--epochs", "2", "--format",
