@@ -185,11 +185,7 @@ struct Preprocess: ParsableCommand {
     if onError == .skip { options.badLines = .skip(atMost: maxErrors ?? 1000) }
     let line = ProgressLine()
     var rate = PhaseRate()
-    func notice(_ text: String) {
-      line.clear()
-      printError(text)
-    }
-    let report = try preprocess(options, notice: notice) { progress in
+    let report = try preprocess(options, notice: line.interrupt) { progress in
       line.show(rate.describe(progress.phase.rawValue, done: progress.done, total: progress.total))
     }
     line.clear()

@@ -37,5 +37,11 @@ final class ProgressLine {
     isDrawn = false
   }
 
+  /// Prints a line of its own.
+  func interrupt(with text: String) {
+    clear()
+    printError(text)
+  }
+
   deinit { clear() }
 }

@@ -73,11 +73,7 @@ struct Rebatch: ParsableCommand {
     if let threads { options.threads = threads }
     let line = ProgressLine()
     var rate = PhaseRate()
-    func notice(_ text: String) {
-      line.clear()
-      printError(text)
-    }
-    let report = try rebatch(options, notice: notice) { progress in
+    let report = try rebatch(options, notice: line.interrupt) { progress in
       line.show(rate.describe(progress.phase.rawValue, done: progress.done, total: progress.total))
     }
     line.clear()

@@ -85,9 +85,7 @@ final class LineSorter {
     if level == levels.count { levels.append([]) }
     levels[level].append(run)
     guard levels[level].count == Self.fanIn else { return }
-    let merged = try RecordFile(directory: directory)
-    try merge(levels[level]) { try merged.append($0.record, $1) }
-    try merged.finish()
+    let merged = try mergedRun(levels[level])
     levels[level] = []
     try put(merged, level: level + 1)
   }
@@ -100,12 +98,17 @@ final class LineSorter {
     levels = []
     while runs.count > Self.fanIn {
       let count = min(Self.fanIn, runs.count - Self.fanIn + 1)
-      let merged = try RecordFile(directory: directory)
-      try merge(Array(runs.prefix(count))) { try merged.append($0.record, $1) }
-      try merged.finish()
+      let merged = try mergedRun(Array(runs.prefix(count)))
       runs = runs.dropFirst(count) + [merged]
     }
     try merge(runs, body)
+  }
+
+  private func mergedRun(_ runs: [RecordFile]) throws -> RecordFile {
+    let merged = try RecordFile(directory: directory)
+    try merge(runs) { try merged.append($0.record, $1) }
+    try merged.finish()
+    return merged
   }
 
   private func merge(

@@ -21,11 +21,6 @@ struct LeafReadAhead {
   private var lastPage: UInt64 = 0
   private var transactionNumber = 0
 
-  private static let pageHeader = 16
-  private static let nodeHeader = 8
-  /// Deepest tree that LMDB handles (`CURSOR_STACK`).
-  private static let deepest = 32
-
   init(_ store: ModelStore) {
     pageBytes = Int(store.environment.pageBytes)
     base = store.mapBase
@@ -44,7 +39,7 @@ struct LeafReadAhead {
       let record = try value(transaction, store.databases.main, name, store.path)
       guard let record, record.count == TreeRecord.byteCount else { continue }
       let tree = TreeRecord(record, at: 0)
-      guard tree.depth <= Self.deepest else { continue }
+      guard tree.depth <= IndexPage.deepest else { continue }
       roots[table] = Root(page: tree.root, depth: tree.depth)
     }
   }
@@ -84,8 +79,8 @@ struct LeafReadAhead {
     guard level > 1 else { return body(address) }
     guard let start = UnsafeRawPointer(bitPattern: address) else { return }
     let bytes = UnsafeRawBufferPointer(start: start, count: pageBytes)
-    let nodes = (short(bytes, 12) - Self.pageHeader) / 2
-    guard nodes > 0, Self.pageHeader + 2 * nodes <= pageBytes else { return }
+    let nodes = (Int(IndexPage.short(bytes, 12)) - IndexPage.headerBytes) / 2
+    guard nodes > 0, IndexPage.headerBytes + 2 * nodes <= pageBytes else { return }
     var next = range.lowerBound
     var node = 0
     while next < range.upperBound {
@@ -107,22 +102,16 @@ struct LeafReadAhead {
 
   /// Where a node lies in its page, with `count` bytes; a damaged place becomes one inside the page.
   private func place(_ bytes: UnsafeRawBufferPointer, _ node: Int, count: Int) -> Int {
-    min(short(bytes, Self.pageHeader + 2 * node), pageBytes - count)
+    min(Int(IndexPage.short(bytes, IndexPage.headerBytes + 2 * node)), pageBytes - count)
   }
 
   private func key(_ bytes: UnsafeRawBufferPointer, _ node: Int) -> UInt64 {
-    let place = place(bytes, node, count: Self.nodeHeader + 8) + Self.nodeHeader
-    return UInt64(littleEndian: bytes.loadUnaligned(fromByteOffset: place, as: UInt64.self))
+    let place = place(bytes, node, count: IndexPage.nodeHeaderBytes + 8) + IndexPage.nodeHeaderBytes
+    return IndexPage.long(bytes, place)
   }
 
   /// The first node of a branch page has no key.
   private func child(_ bytes: UnsafeRawBufferPointer, _ node: Int) -> UInt64 {
-    let place = place(bytes, node, count: Self.nodeHeader)
-    return UInt64(short(bytes, place)) | UInt64(short(bytes, place + 2)) << 16
-      | UInt64(short(bytes, place + 4)) << 32
-  }
-
-  private func short(_ bytes: UnsafeRawBufferPointer, _ offset: Int) -> Int {
-    Int(UInt16(littleEndian: bytes.loadUnaligned(fromByteOffset: offset, as: UInt16.self)))
+    IndexPage.child(bytes, at: place(bytes, node, count: IndexPage.nodeHeaderBytes))
   }
 }

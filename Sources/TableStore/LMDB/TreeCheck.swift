@@ -28,10 +28,6 @@ struct TreeCheck: ~Copyable {
 
   private enum Tree { case free, main, integerKeys, textKeys }
 
-  /// Deepest tree that LMDB handles (`CURSOR_STACK`).
-  private static let deepest = 32
-  private static let pageHeader = 16
-  private static let nodeHeader = 8
   private static let branchFlag: UInt16 = 0x01
   private static let leafFlag: UInt16 = 0x02
   private static let bigData: UInt16 = 0x01
@@ -105,7 +101,7 @@ struct TreeCheck: ~Copyable {
       guard record.depth == 0, record.entries == 0 else { throw damaged(0, "an empty tree has entries") }
       return
     }
-    guard record.depth >= 1, record.depth <= Self.deepest else {
+    guard record.depth >= 1, record.depth <= IndexPage.deepest else {
       throw damaged(0, "impossible depth of a tree")
     }
     try visit(record.root, level: record.depth, tree, &progress)
@@ -127,30 +123,29 @@ struct TreeCheck: ~Copyable {
         ? failure(errno, attempt: "read data.mdb", path: path) : damaged(page, "the file is cut short")
     }
     let bytes = buffer.rawBytes
-    let lower = Int(short(bytes, 12))
-    let upper = Int(short(bytes, 14))
+    let lower = Int(IndexPage.short(bytes, 12))
+    let upper = Int(IndexPage.short(bytes, 14))
     let flag = level == 1 ? Self.leafFlag : Self.branchFlag
-    let nodes = (lower - Self.pageHeader) / 2
-    guard long(bytes, 0) == page, short(bytes, 10) == flag, lower >= Self.pageHeader, lower % 2 == 0,
+    let nodes = (lower - IndexPage.headerBytes) / 2
+    guard IndexPage.long(bytes, 0) == page, IndexPage.short(bytes, 10) == flag,
+      lower >= IndexPage.headerBytes, lower % 2 == 0,
       lower <= upper, upper <= pageBytes, nodes >= (level == 1 ? 1 : 2)
     else { throw damaged(page, "an index page has an impossible header") }
     if level == 1 { progress.leafPages += 1 } else { progress.branchPages += 1 }
     for index in 0..<nodes {
-      let node = Int(short(bytes, Self.pageHeader + 2 * index))
-      guard node % 2 == 0, node >= upper, node + Self.nodeHeader <= pageBytes else {
+      let node = Int(IndexPage.short(bytes, IndexPage.headerBytes + 2 * index))
+      guard node % 2 == 0, node >= upper, node + IndexPage.nodeHeaderBytes <= pageBytes else {
         throw damaged(page, "an index entry lies outside its page")
       }
-      let keyBytes = Int(short(bytes, node + 6))
-      let data = node + Self.nodeHeader + keyBytes
+      let keyBytes = Int(IndexPage.short(bytes, node + 6))
+      let data = node + IndexPage.nodeHeaderBytes + keyBytes
       guard data <= pageBytes else { throw damaged(page, "an index entry lies outside its page") }
-      let key = UnsafeRawBufferPointer(rebasing: bytes[node + Self.nodeHeader..<data])
+      let key = UnsafeRawBufferPointer(rebasing: bytes[node + IndexPage.nodeHeaderBytes..<data])
       if level == 1 {
         try checkLeaf(bytes, node, data: data, key, page, tree, &progress)
       } else {
         if index > 0 { try checkSeparator(key, page, tree, &progress) }
-        let child =
-          UInt64(short(bytes, node)) | UInt64(short(bytes, node + 2)) << 16 | UInt64(short(bytes, node + 4))
-          << 32
+        let child = IndexPage.child(bytes, at: node)
         if index % Self.readAheadNodes == 0 { announceChildren(bytes, from: index, nodes) }
         try visit(child, level: level - 1, tree, &progress)
       }
@@ -161,10 +156,10 @@ struct TreeCheck: ~Copyable {
     _ key: UnsafeRawBufferPointer, _ page: UInt64, _ tree: Tree, _ progress: inout Progress
   ) throws {
     if tree == .main || tree == .textKeys { return }
-    guard key.count == 8, let last = progress.lastKey, long(key, 0) > last else {
+    guard key.count == 8, let last = progress.lastKey, IndexPage.long(key, 0) > last else {
       throw damaged(page, "index keys are out of order")
     }
-    progress.leastKey = long(key, 0)
+    progress.leastKey = IndexPage.long(key, 0)
   }
 
   private mutating func checkLeaf(
@@ -174,10 +169,10 @@ struct TreeCheck: ~Copyable {
     progress.entries += 1
     switch tree {
     case .free, .integerKeys:
-      guard key.count == 8, long(key, 0) >= progress.leastKey,
-        progress.lastKey.map({ $0 < long(key, 0) }) ?? true
+      guard key.count == 8, IndexPage.long(key, 0) >= progress.leastKey,
+        progress.lastKey.map({ $0 < IndexPage.long(key, 0) }) ?? true
       else { throw damaged(page, "index keys are out of order") }
-      progress.lastKey = long(key, 0)
+      progress.lastKey = IndexPage.long(key, 0)
     case .main, .textKeys:
       let text = Array(key)
       guard !text.isEmpty, progress.entries == 1 || progress.lastText.lexicographicallyPrecedes(text) else {
@@ -185,18 +180,20 @@ struct TreeCheck: ~Copyable {
       }
       progress.lastText = text
     }
-    let size = Int(short(bytes, node)) | Int(short(bytes, node + 2)) << 16
-    let flags = short(bytes, node + 4)
+    let size = Int(IndexPage.short(bytes, node)) | Int(IndexPage.short(bytes, node + 2)) << 16
+    let flags = IndexPage.short(bytes, node + 4)
     switch (flags, tree) {
     case (Self.bigData, .free), (Self.bigData, .integerKeys), (Self.bigData, .textKeys):
       guard data + 8 <= pageBytes else { throw damaged(page, "an index entry lies outside its page") }
-      let first = long(bytes, data)
-      let pages = UInt64((size + Self.pageHeader + pageBytes - 1) / pageBytes)
+      let first = IndexPage.long(bytes, data)
+      let pages = UInt64((size + IndexPage.headerBytes + pageBytes - 1) / pageBytes)
       guard first >= 2, first < pageCount, pages <= pageCount - first else {
         throw damaged(first, "a value lies beyond the end of the file, which may be cut short")
       }
       progress.overflowPages += pages
-      if tree == .free { try checkFreeList(at: first * UInt64(pageBytes) + UInt64(Self.pageHeader), size) }
+      if tree == .free {
+        try checkFreeList(at: first * UInt64(pageBytes) + UInt64(IndexPage.headerBytes), size)
+      }
     case (0, .free), (0, .integerKeys), (0, .textKeys):
       guard data + size <= pageBytes else { throw damaged(page, "an index entry lies outside its page") }
       if tree == .free { try checkFreeList(at: page * UInt64(pageBytes) + UInt64(data), size) }
@@ -241,22 +238,12 @@ struct TreeCheck: ~Copyable {
   /// Asks for the next children of a branch page while the first of them is read.
   private func announceChildren(_ bytes: UnsafeRawBufferPointer, from index: Int, _ nodes: Int) {
     for next in index..<min(nodes, index + Self.readAheadNodes) {
-      let node = Int(short(bytes, Self.pageHeader + 2 * next))
-      guard node + Self.nodeHeader <= pageBytes else { return }
-      let child =
-        UInt64(short(bytes, node)) | UInt64(short(bytes, node + 2)) << 16 | UInt64(short(bytes, node + 4))
-        << 32
+      let node = Int(IndexPage.short(bytes, IndexPage.headerBytes + 2 * next))
+      guard node + IndexPage.nodeHeaderBytes <= pageBytes else { return }
+      let child = IndexPage.child(bytes, at: node)
       guard child < pageCount else { return }
       posix_fadvise(descriptor, off_t(child * UInt64(pageBytes)), off_t(pageBytes), POSIX_FADV_WILLNEED)
     }
-  }
-
-  private func short(_ bytes: UnsafeRawBufferPointer, _ offset: Int) -> UInt16 {
-    UInt16(littleEndian: bytes.loadUnaligned(fromByteOffset: offset, as: UInt16.self))
-  }
-
-  private func long(_ bytes: UnsafeRawBufferPointer, _ offset: Int) -> UInt64 {
-    UInt64(littleEndian: bytes.loadUnaligned(fromByteOffset: offset, as: UInt64.self))
   }
 
   private func damaged(_ page: UInt64, _ what: String) -> ChanterError {
