@@ -46,7 +46,8 @@ let package = Package(
     .systemLibrary(name: "CXXHash", pkgConfig: "libxxhash", providers: [.apt(["libxxhash-dev"])]),
     .systemLibrary(name: "CZlib", pkgConfig: "zlib", providers: [.apt(["zlib1g-dev"])]),
     .systemLibrary(name: "CZstd", pkgConfig: "libzstd", providers: [.apt(["libzstd-dev"])]),
-    .target(name: "CSupport", cSettings: [.unsafeFlags(checksumFlags)]),
+    .target(
+      name: "CSupport", cSettings: [.unsafeFlags(checksumFlags)], linkerSettings: [.linkedLibrary("uring")]),
 
     .target(name: "Primitives", dependencies: ["CSupport", "CXXHash"], swiftSettings: shared),
     .target(name: "Metrics", dependencies: ["Primitives"], swiftSettings: shared),

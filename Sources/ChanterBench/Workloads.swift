@@ -78,6 +78,7 @@ struct Fetch: ParsableCommand {
   @Option(help: "Requests.") var requests = 16
   @Flag(help: "Rows in runs of 16 adjacent blocks, one row a block, as rows first touched together lie.")
   var clustered = false
+  @Flag(help: "Read past the system's cache, as where the file is larger than all memory.") var direct = false
   @Flag(help: "Print how often the fetches allocate memory, instead; see countingAllocations.")
   var countsAllocations = false
   @Option(help: "Seed of the choice.") var seed: UInt64 = 2
@@ -85,7 +86,7 @@ struct Fetch: ParsableCommand {
   func run() throws {
     if cache.cold { try dropFromCache(model.path) }
     let store = try ModelStore.openForReading(at: model.path)
-    let fetcher = try store.makeFetcher(maximumRows: batch)
+    let fetcher = try store.makeFetcher(maximumRows: batch, direct ? .direct : .bySize)
     let floats = store.layout.rowFloats
     let rows = AlignedBuffer<Float>(count: batch * floats)
     let slots = (0..<UInt32(batch)).map { $0 }

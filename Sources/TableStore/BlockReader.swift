@@ -8,32 +8,51 @@ import Primitives
   import Musl
 #endif
 
+/// Which way blocks are read.
+package enum BlockReadChoice {
+  /// Past the system's cache where the file is larger than the memory that this process can have: only a small part of it
+  /// would be found in the cache, and all of it would pass through.
+  case bySize
+  case cached
+  /// Past the cache if the system can, whatever the size.
+  case direct
+}
+
 /// Reads rows from the blocks of one read transaction: the block if it is stored, else the initial value.
 ///
-/// Two passes over sorted keys: the first finds where each block lies, which touches no block; the second checks each
-/// block once and copies rows. Between them the pages are announced to the system, unless it holds them, so that the disk
-/// reads ahead at full depth; announced blocks are read from the file, others through the map.
+/// Keys are sorted. Blocks are located first, which touches none of them; then each is checked once and its rows are
+/// copied. In between many are on their way from the disk at once. There are two ways for that: where the file is larger than all memory, past
+/// the system's cache (`BlockReader+Direct`), else through it (`BlockReader+Cached`).
 final class BlockReader {
-  private let store: ModelStore
+  let store: ModelStore
   // One cursor a table, on the transaction this was made with.
   private let cursors: AlignedBuffer<OpaquePointer?>
-  // Address of each distinct block of the request, 0 where none is stored.
-  private let addresses: AlignedBuffer<UInt>
+  // Of each distinct block of the request: its address, 0 where none is stored, and its first row among the keys.
+  let addresses: AlignedBuffer<UInt>
+  let firstRows: AlignedBuffer<UInt32>
   // One block, and the file that it is read from where it is not likely to be mapped.
-  private let block: AlignedBuffer<UInt8>
-  private let descriptor: Int32
-  private var trial = ReadAheadTrial()
+  let block: AlignedBuffer<UInt8>
+  let descriptor: Int32
+  var trial = ReadAheadTrial()
   private var leaves: LeafReadAhead
   private var leafTrial = ReadAheadTrial()
+  private let choice: BlockReadChoice
+  private var direct: DirectReads?
+  private var directIsMissing = false
 
   /// Distinct blocks that one `fetch` may need, so at least its number of rows.
   var capacity: Int { addresses.count }
 
-  init(_ store: ModelStore, _ transaction: borrowing ReadTransaction, maximumRows: Int) throws {
+  init(
+    _ store: ModelStore, _ transaction: borrowing ReadTransaction, maximumRows: Int,
+    choice: BlockReadChoice = .bySize
+  ) throws {
     self.store = store
+    self.choice = choice
     let tables = store.databases.tables
     cursors = AlignedBuffer(count: tables.count)
     addresses = AlignedBuffer(count: maximumRows)
+    firstRows = AlignedBuffer(count: maximumRows)
     block = AlignedBuffer(count: store.geometry.blockBytes)
     var descriptor: Int32 = -1
     try check(mdb_env_get_fd(store.environment.handle, &descriptor), "open data.mdb", path: store.path)
@@ -73,36 +92,29 @@ final class BlockReader {
         path: store.path)
     }
     var request = Request(keys: keys, slots: slots, rows: rows, count: count)
-    if !trial.announces { trial.begin(faults: chanter_major_faults()) }
-    while request.copiedRows < count, !trial.announces {
-      try locate(&request, blocks: trial.group)
-      try copy(&request, blocks: trial.group, areMapped: true)
-      trial.didReadGroup(faults: chanter_major_faults())
+    if let direct = directReads() {
+      try fetch(&request, past: direct)
+    } else {
+      try fetchThroughCache(&request)
     }
-    if request.copiedRows == count { return request.blocks }
-    let first = request.blocks
-    if leafTrial.announces { announceLeaves(request) }
-    var ranges = Self.announcedRanges
-    while request.copiedRows < count {
-      try announce(&request, ranges: ranges)
-      ranges = Self.copiedBlocks
-      try copy(&request, blocks: Self.copiedBlocks, areMapped: false)
-    }
-    trial.didAnnounce(request.blocks - first)
-    if leafTrial.announces { leafTrial.didAnnounce(request.blocks - first) }
     return request.blocks
   }
 
-  /// Ranges announced before the first of their blocks is copied, and blocks copied before as many ranges more are
-  /// announced. The system takes some hundred reads at a time and then makes the thread wait, so that copying waits
-  /// for no reads and reads for no copying.
-  private static let announcedRanges = 1024
-  private static let copiedBlocks = 128
-  /// Blocks announced and not copied yet, whatever their ranges: more might be dropped again before they are copied.
-  private static let waitingBlocks = 4096
+  private func directReads() -> DirectReads? {
+    switch choice {
+    case .cached: return nil
+    case .bySize where store.environment.fileBytes <= store.memoryLimit: return nil
+    case .bySize, .direct: break
+    }
+    if direct == nil, !directIsMissing {
+      direct = DirectReads(descriptor, path: store.path)
+      directIsMissing = direct == nil
+    }
+    return direct
+  }
 
   /// A request and how far it was carried out.
-  private struct Request {
+  struct Request {
     let keys: UnsafePointer<RowKey>
     let slots: UnsafePointer<UInt32>
     let rows: UnsafeMutablePointer<Float>
@@ -110,34 +122,29 @@ final class BlockReader {
     /// Distinct blocks located, and the rows in them.
     var blocks = 0
     var locatedRows = 0
-    /// Blocks of which every row was copied, and those rows.
-    var copiedBlocks = 0
-    var copiedRows = 0
   }
 
-  /// Finds the next `limit` blocks.
-  private func locate(_ request: inout Request, blocks limit: Int) throws {
-    for _ in 0..<limit where request.locatedRows < request.count { try locateNext(&request) }
-  }
-
-  /// Finds the next blocks, as many as lie in `limit` ranges of neighbours, and announces them.
-  private func announce(_ request: inout Request, ranges limit: Int) throws {
-    var readAhead = ReadAhead()
-    let last = request.copiedBlocks + Self.waitingBlocks
-    while request.blocks < last, request.locatedRows < request.count, readAhead.ranges < limit {
+  /// Finds blocks until there are `last` of them, or `body`, which is given the address of each, says that it has enough.
+  func locate(_ request: inout Request, through last: Int, _ body: (UInt) -> Bool = { _ in true }) throws {
+    var goesOn = true
+    while goesOn, request.blocks < last, request.locatedRows < request.count {
       let end = leafTrial.announces ? last : min(last, request.blocks + leafTrial.group)
       if !leafTrial.announces { leafTrial.begin(faults: chanter_major_faults()) }
-      while request.blocks < end, request.locatedRows < request.count, readAhead.ranges < limit {
-        let address = try locateNext(&request)
-        if address != 0 { readAhead.add(address, count: store.geometry.blockBytes) }
+      while goesOn, request.blocks < end, request.locatedRows < request.count {
+        goesOn = body(try locateNext(&request))
       }
       if !leafTrial.announces {
         leafTrial.didReadGroup(faults: chanter_major_faults())
         if leafTrial.announces { announceLeaves(request) }
       }
     }
-    readAhead.flush()
   }
+
+  /// Before the first block of a request is located.
+  func beginLocating(_ request: Request) { if leafTrial.announces { announceLeaves(request) } }
+
+  /// All blocks of a request were located, so many since `beginLocating`.
+  func didLocate(_ blocks: Int) { if leafTrial.announces { leafTrial.didAnnounce(blocks) } }
 
   /// Announces the index pages in which the blocks will be found that are not located yet.
   private func announceLeaves(_ request: Request) {
@@ -148,7 +155,7 @@ final class BlockReader {
   /// Finds the next block and passes over its rows.
   /// - Returns: its address, 0 if it is not stored.
   @inline(__always) @discardableResult
-  private func locateNext(_ request: inout Request) throws -> UInt {
+  func locateNext(_ request: inout Request) throws -> UInt {
     let keys = request.keys
     let geometry = store.geometry
     let block = geometry.block(of: keys[request.locatedRows])
@@ -171,6 +178,7 @@ final class BlockReader {
       throw failure(code, attempt: "look up block \(block.row)", path: store.path)
     }
     addresses.base[request.blocks] = address
+    firstRows.base[request.blocks] = UInt32(truncatingIfNeeded: request.locatedRows)
     request.blocks += 1
     repeat {
       request.locatedRows += 1
@@ -178,68 +186,37 @@ final class BlockReader {
     return address
   }
 
-  /// Checks the next `limit` of the located blocks and copies their rows.
-  ///
-  /// - Parameter areMapped: the pages are likely to be in memory and mapped, so that the CPU may load one while the one
-  ///   before it is checked.
-  private func copy(_ request: inout Request, blocks limit: Int, areMapped: Bool) throws {
+  /// Checks the block with this number among those located, unless it is not stored, and copies its rows.
+  /// - Parameter base: where its bytes are, nil if it is not stored.
+  func copyRows(_ request: Request, block number: Int, from base: UnsafeRawPointer?) throws {
     let keys = request.keys
-    let slots = request.slots
-    let addresses = addresses.base
     let geometry = store.geometry
-    let layout = store.layout
-    let rowBytes = geometry.rowBytes
-    let rowFloats = geometry.rowFloats
-    let end = min(request.blocks, request.copiedBlocks + limit)
-    var index = request.copiedRows
-    for number in request.copiedBlocks..<end {
-      let block = geometry.block(of: keys[index])
-      var base = UnsafeRawPointer(bitPattern: addresses[number])
-      if areMapped, number + 1 < end { prefetch(addresses[number + 1], geometry.blockBytes) }
-      if let mapped = base {
-        let read = areMapped ? mapped : try read(block, addresses[number])
-        try verify(block, read, geometry.blockBytes)
-        base = read
+    var index = Int(firstRows.base[number])
+    let block = geometry.block(of: keys[index])
+    if let base { try verify(block, base, geometry.blockBytes) }
+    repeat {
+      let key = keys[index]
+      let destination = request.rows + Int(request.slots[index]) * geometry.rowFloats
+      if let base {
+        UnsafeMutableRawPointer(destination).copyMemory(
+          from: base + geometry.offset(of: key), byteCount: geometry.rowBytes)
+      } else {
+        store.layout.fillInitial(table: key.table, row: key.row, into: destination)
       }
-      repeat {
-        let key = keys[index]
-        let destination = request.rows + Int(slots[index]) * rowFloats
-        if let base {
-          UnsafeMutableRawPointer(destination).copyMemory(
-            from: base + geometry.offset(of: key), byteCount: rowBytes)
-        } else {
-          layout.fillInitial(table: key.table, row: key.row, into: destination)
-        }
-        index += 1
-      } while index < request.count && geometry.block(of: keys[index]) == block
-    }
-    request.copiedRows = index
-    request.copiedBlocks = end
+      index += 1
+    } while index < request.count && geometry.block(of: keys[index]) == block
   }
 
-  @inline(__always)
-  private func prefetch(_ address: UInt, _ count: Int) {
-    guard var line = UnsafeRawPointer(bitPattern: address) else { return }
-    let end = line + count
-    while line < end {
-      chanter_prefetch(line)
-      line += 64
-    }
+  /// The error of a block of which the file holds only a part.
+  func truncated(_ request: Request, block number: Int) -> ChanterError {
+    ChanterError(
+      .corrupt, "data.mdb ends inside \(name(request, block: number)); " + restoreAdvice, path: store.path,
+      offset: Int(addresses.base[number] - store.mapBase))
   }
 
-  /// The block as the file has it. To map a page that the system will drop soon costs more than a copy of it: it has to be
-  /// unmapped again, and each core be told so.
-  private func read(_ number: RowKey, _ address: UInt) throws -> UnsafeRawPointer {
-    while true {
-      let got = pread(descriptor, block.base, block.count, off_t(address - store.mapBase))
-      if got == block.count { return UnsafeRawPointer(block.base) }
-      if got < 0, errno == EINTR { continue }
-      let name = "block \(number.row) of table \(store.layout.tables[number.table].name)"
-      if got < 0 { throw failure(errno, attempt: "read \(name)", path: store.path) }
-      throw ChanterError(
-        .corrupt, "data.mdb ends inside \(name); " + restoreAdvice, path: store.path,
-        offset: Int(address - store.mapBase))
-    }
+  func name(_ request: Request, block number: Int) -> String {
+    let block = store.geometry.block(of: request.keys[Int(firstRows.base[number])])
+    return "block \(block.row) of table \(store.layout.tables[block.table].name)"
   }
 
   private func verify(_ block: RowKey, _ base: UnsafeRawPointer?, _ length: Int) throws {

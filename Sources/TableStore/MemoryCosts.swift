@@ -9,6 +9,12 @@ public enum MemoryCosts {
   /// Bytes an open store holds: LMDB's list of dirty pages (131,072 entries of 16 bytes) and its list of free pages.
   public static let openStoreBytes = 4 << 20
 
+  /// Bytes that a fetcher holds for requests of so many rows.
+  public static func fetcherBytes(rows: Int) -> Int { 12 * rows + DirectReads.memoryBytes }
+
+  /// Bytes that a snapshot holds for requests of so many rows, beside those for its chunks.
+  public static func readerBytes(rows: Int) -> Int { fetcherBytes(rows: rows) + 12 * rows }
+
   /// Dirty pages of one transaction, or runs of them, that are still cheap: past 131,071 LMDB writes some early and reads
   /// them again.
   private static let mostRuns = 100_000

@@ -25,6 +25,8 @@ public final class ModelStore: @unchecked Sendable {
   let databases: Databases
   /// Where page 0 of the file is mapped.
   let mapBase: UInt
+  /// The memory that this process can have when the model is opened.
+  let memoryLimit = MachineMemory.limit
   private let lock: TrainerLock?
 
   init(

@@ -10,10 +10,10 @@ public final class RowFetcher {
   private let blocks: BlockReader
   private let transaction: ReadTransaction
 
-  init(_ store: ModelStore, maximumRows: Int) throws {
+  init(_ store: ModelStore, maximumRows: Int, choice: BlockReadChoice) throws {
     self.store = store
     let transaction = try ReadTransaction(store.environment)
-    blocks = try BlockReader(store, transaction, maximumRows: maximumRows)
+    blocks = try BlockReader(store, transaction, maximumRows: maximumRows, choice: choice)
     transaction.reset()
     self.transaction = transaction
   }
@@ -35,8 +35,13 @@ public final class RowFetcher {
 }
 
 extension ModelStore {
-  /// - Parameter maximumRows: most rows of one `fetch`; the fetcher holds 8 bytes for each.
+  /// - Parameter maximumRows: most rows of one `fetch`; `MemoryCosts.fetcherBytes` says what the fetcher holds.
   public func makeFetcher(maximumRows: Int) throws -> RowFetcher {
-    try RowFetcher(self, maximumRows: maximumRows)
+    try makeFetcher(maximumRows: maximumRows, .bySize)
+  }
+
+  /// As `makeFetcher(maximumRows:)`, reading as `choice` says.
+  package func makeFetcher(maximumRows: Int, _ choice: BlockReadChoice) throws -> RowFetcher {
+    try RowFetcher(self, maximumRows: maximumRows, choice: choice)
   }
 }

@@ -35,7 +35,7 @@ public final class Snapshot {
   /// Copies the row of `keys[i]` to `rows + slots[i] * rowFloats` for i in 0 ..< count: its newest committed value,
   /// else its initial value. `keys` ascend.
   ///
-  /// Holds 20 bytes a row of the largest request so far.
+  /// Holds `MemoryCosts.readerBytes` for the largest request so far.
   /// - Returns: distinct blocks that the rows belong to, looked up or not: a function of the keys alone.
   public func fetch(
     keys: UnsafePointer<RowKey>, count: Int, slots: UnsafePointer<UInt32>, rows: UnsafeMutablePointer<Float>

@@ -95,7 +95,9 @@ struct MemoryNeeds {
       MemoryPlan.Part(name: "planner", bytes: planner(sizes).memoryBytes),
       MemoryPlan.Part(name: "batches in flight", bytes: items * WorkItem.bytes(layout: batchLayout)),
       MemoryPlan.Part(
-        name: "reading", bytes: readerBytes + MemoryCosts.openStoreBytes + (trains ? 8 : 20) * unique),
+        name: "reading",
+        bytes: readerBytes + MemoryCosts.openStoreBytes
+          + (trains ? MemoryCosts.fetcherBytes(rows: unique) : MemoryCosts.readerBytes(rows: unique))),
       MemoryPlan.Part(name: "dense model", bytes: denseBytes),
       MemoryPlan.Part(name: "activations", bytes: activationBytes),
     ]

@@ -1,6 +1,4 @@
-import Foundation
 import Primitives
-import TestSupport
 import Testing
 
 @testable import TableStore
@@ -47,35 +45,5 @@ import Testing
     trial.didReadGroup(faults: 8)
     #expect(trial.announces)
     #expect(announced(&trial) == 2048)
-  }
-
-  /// More blocks than are announced at first, and again once the reader tries without: the rows are the same, and a
-  /// damaged block is found either way.
-  @Test func rowsAreTheSameAnnouncedOrNot() throws {
-    try withTemporaryDirectory { directory in
-      let layout = RowLayout(
-        tables: [TableLayout(name: "C1", rows: 15_000)], dimension: 99, stateFloats: 1, seed: 3)
-      let path = directory.appendingPathComponent("model").path
-      let store = try makeStore(path, layout, dense: [])
-      _ = try store.loadAll { _, first, count, rows in
-        for index in 0..<count { rows[index * 100] = Float(Int(first) + index) }
-      }
-      #expect(store.geometry.rowsPerBlock == 10)
-      let keys = (0..<1500).map { RowKey(table: 0, row: UInt32(10 * $0 + $0 % 10)) }
-      let fetcher = try store.makeFetcher(maximumRows: keys.count)
-      for _ in 0..<3 {
-        let (rows, blocks) = try fetched(keys, layout, fetcher.fetch)
-        #expect(blocks == keys.count)
-        #expect(zip(keys, rows).allSatisfy { key, row in row[0] == Float(key.row) })
-      }
-      // LMDB's map shows at once what is written to the file.
-      let block = store.geometry.block(of: keys[700])
-      let place = try store.environment.read {
-        try offset(of: #require(try $0.get(store.databases.tables[0], UInt64(block.row))))
-      }
-      try flip(path, at: [place + 2000])
-      let error = try #require(message { _ = try fetched(keys, layout, fetcher.fetch) })
-      #expect(error.message.contains("rows 7000 to 7009 of table C1"))
-    }
   }
 }

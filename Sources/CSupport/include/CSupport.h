@@ -43,4 +43,23 @@ void chanter_keep_freed_memory(void);
 /// Asks the CPU to load the cache line at `address`; never faults.
 static inline void chanter_prefetch(const void *address) { __builtin_prefetch(address, 0, 3); }
 
+/// Reads of one file past the system's cache, many at once, by io_uring. Used by one thread at a time.
+struct chanter_reads;
+
+/// Opens the file of the descriptor `file` anew for up to `depth` reads at once. NULL where the system, its policy or the file
+/// system has no such reads.
+struct chanter_reads *chanter_reads_open(int file, unsigned depth);
+
+/// Only when no read is on its way.
+void chanter_reads_close(struct chanter_reads *reads);
+
+/// Queues a read to `bytes`; address, count and offset are multiples of the page size. 0, or -EBUSY beyond `depth`.
+int chanter_reads_queue(struct chanter_reads *reads, void *bytes, unsigned count, uint64_t offset, uint64_t tag);
+
+/// Starts what is queued and waits until `awaited` reads have ended that `chanter_reads_next` has not given. 0 or -errno.
+int chanter_reads_start(struct chanter_reads *reads, unsigned awaited);
+
+/// Gives a read that has ended, if any: its tag, and the bytes read or -errno. 1, or 0 if there is none.
+int chanter_reads_next(struct chanter_reads *reads, uint64_t *tag, int *result);
+
 #endif

@@ -123,6 +123,9 @@ final class Environment: @unchecked Sendable {
     return UInt(information.me_last_pgno)
   }
 
+  /// Bytes of the newest commit's pages, all that came before it included.
+  var fileBytes: Int { Int((lastPage + 1) * pageBytes) }
+
   /// Frees the reader slots that killed processes left behind, which would keep old pages from being reused.
   func clearStaleReaders() throws {
     var dead: Int32 = 0

@@ -1,5 +1,4 @@
 import BatchStore
-import Foundation
 import Lookahead
 import Models
 import Primitives
@@ -56,12 +55,12 @@ final class InMemoryTrainer {
 
   /// - Throws: `.budget` if this machine cannot hold so much.
   static func requireMachine(has bytes: Int, _ advice: String) throws {
-    let installed = Int(clamping: ProcessInfo.processInfo.physicalMemory)
-    guard bytes <= installed else {
+    let limit = MachineMemory.limit
+    guard bytes <= limit else {
       throw ChanterError(
         .budget,
         "the plain trainer needs \(ByteSize.ceilingMebibytes(bytes)) here, and this machine has"
-          + " \(ByteSize.format(installed)); \(advice)")
+          + " \(ByteSize.format(limit)) for this process; \(advice)")
     }
   }
 
