@@ -92,7 +92,8 @@ let package = Package(
       swiftSettings: shared),
 
     .target(name: "TestSupport", path: "Tests/TestSupport", swiftSettings: shared),
-    .testTarget(name: "PrimitivesTests", dependencies: ["Primitives"], swiftSettings: shared),
+    .testTarget(
+      name: "PrimitivesTests", dependencies: ["Primitives", "TestSupport"], swiftSettings: shared),
     .testTarget(name: "MetricsTests", dependencies: ["Primitives", "Metrics"], swiftSettings: shared),
     .testTarget(
       name: "BatchStoreTests", dependencies: ["Primitives", "BatchStore", "TestSupport"],

@@ -69,8 +69,9 @@ struct CommitSchedule {
     let isDue =
       (step + 1) % configuration.commitInterval == 0
       || configuration.boundaryInterval.map { (step + 1) % $0 == 0 } ?? false
-    // The commit is taken H steps from now, and a quarter of the overlay is for what leaves while its compaction runs.
-    let reserve = configuration.maximumUniqueRows + windowInsertions + configuration.overlayRows / 4
+    // The commit is taken H steps from now, and half of the overlay is for what leaves while its compaction runs: one that
+    // begins later ends later than there is room, and training waits for it.
+    let reserve = configuration.maximumUniqueRows + windowInsertions + configuration.overlayRows / 2
     let needsRoom = pendingCompaction == nil && overlay.count > 0 && overlay.freeCount < reserve
     isDrained = cannotGoOn(after: step, overlay)
     guard isFull || isDue || needsRoom || isDrained else { return }

@@ -202,7 +202,7 @@ struct MemoryNeeds {
         most: min(
           commitInterval * unique, allRows,
           MemoryCosts.mostCommitRows(layout: rowLayout, denseBytes: denseRecordBytes)))
-      grow(\.overlayRows, of: &sizes, by: spare / 4, most: min(allRows, Self.mostSlots))
+      grow(\.overlayRows, of: &sizes, by: spare * 3 / 8, most: min(allRows, Self.mostSlots))
       grow(\.compactionBlocks, of: &sizes, by: spare / 16, most: Self.mostCompactionBlocks)
       // Training stands still while a validation runs, and the other way round: neither can lend the other its memory.
       if let validation {
@@ -216,10 +216,11 @@ struct MemoryNeeds {
       validationBytes: sizes.validationBytes, split: split(sizes))
   }
 
-  /// The largest lookahead up to `wanted` whose least sizes take at most a third of what the budget has above the minimum;
-  /// the rest is for longer commits and a larger cache, since rows kept save more than batches planned far ahead.
+  /// The largest lookahead up to `wanted` whose least sizes take at most an eighth of what the budget has above the minimum;
+  /// the rest is for longer commits, a larger overlay and a larger cache: rows kept save more than batches planned far ahead, of
+  /// which a few hide what the disk takes.
   private func lookahead(wanted: Int, budget: Int) -> Int {
-    let limit = minimum + max(0, budget - minimum) / 3
+    let limit = minimum + max(0, budget - minimum) / 8
     var low = 1
     var high = wanted
     while low < high {
