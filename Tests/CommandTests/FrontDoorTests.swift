@@ -114,7 +114,7 @@ import Testing
   @Test func inspectWorksWhileTheModelIsInTraining() throws {
     try withDataset(samples: 3000, batchSize: 16) { path in
       let run = try Command.Running([
-        "train", path("data"), "--out", path("model"), "--config", Self.configuration, "--memory", "9MiB",
+        "train", path("data"), "--out", path("model"), "--config", Self.configuration, "--memory", "10MiB",
         "--epochs", "1000",
       ])
       var cursors: [Double] = []
