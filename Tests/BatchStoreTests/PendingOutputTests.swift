@@ -62,6 +62,39 @@ import Testing
     }
   }
 
+  @Test func aFolderThatAKilledRunLeftIsCleared() throws {
+    try withTemporaryDirectory { directory in
+      let path = directory.appendingPathComponent("out").path
+      let folder = path + ".partial/creating"
+      try FileManager.default.createDirectory(atPath: folder, withIntermediateDirectories: true)
+      for name in ["/.chanter-partial", "/creating/data.mdb"] {
+        try Data("x".utf8).write(to: URL(fileURLWithPath: path + ".partial" + name))
+      }
+      let output = try PendingOutput(path)
+      #expect(!File.exists(folder))
+      output.discard()
+      #expect(!File.exists(path + ".partial"))
+    }
+  }
+
+  /// Without the marker nobody would know whose it is, and every later run would refuse it.
+  @Test func whatCannotBeRemovedKeepsItsMarker() throws {
+    try withTemporaryDirectory { directory in
+      let path = directory.appendingPathComponent("out").path
+      let deep = path + ".partial/one/two"
+      do {
+        let output = try PendingOutput(path)
+        defer { output.discard() }
+        try FileManager.default.createDirectory(atPath: deep, withIntermediateDirectories: true)
+      }
+      #expect(File.exists(path + ".partial/.chanter-partial"))
+      let error = #expect(throws: ChanterError.self) { try PendingOutput(path) }
+      #expect(error?.message.contains("cannot remove") == true)
+      try FileManager.default.removeItem(atPath: deep)
+      try PendingOutput(path).publish()
+    }
+  }
+
   @Test func aForeignDirectoryIsNeverTouched() throws {
     try withTemporaryDirectory { directory in
       let path = directory.appendingPathComponent("out").path

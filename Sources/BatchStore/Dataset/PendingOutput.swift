@@ -113,19 +113,23 @@ public final class PendingOutput {
   public func discard() {
     guard !isPublished else { return }
     isPublished = true
-    // Whatever cannot be removed here is recognised and cleared by the next run.
-    try? clear()
+    // The marker stays beside whatever cannot be removed here, so that the next run recognises and clears it.
+    guard (try? clear()) != nil else { return }
     unlink(file(Self.markerName))
     rmdir(directory)
   }
 
-  /// Removes every file but the marker.
+  /// Removes everything but the marker.
   public func clear() throws { try remove { _ in true } }
 
-  /// Removes the files whose names are wanted so, but never the marker.
+  /// Removes what has a name that is wanted so, but never the marker.
   func remove(_ isWanted: (String) -> Bool) throws {
     for name in try Self.entries(of: directory) where name != Self.markerName && isWanted(name) {
-      guard unlink(file(name)) == 0 else { throw File.failure("cannot remove", file(name)) }
+      if unlink(file(name)) == 0 { continue }
+      // A folder in which a model was being created.
+      guard errno == EISDIR else { throw File.failure("cannot remove", file(name)) }
+      for inner in try Self.entries(of: file(name)) { unlink(file(name) + "/" + inner) }
+      guard rmdir(file(name)) == 0 else { throw File.failure("cannot remove", file(name)) }
     }
   }
 
