@@ -78,7 +78,8 @@ struct Fetch: ParsableCommand {
   @Option(help: "Requests.") var requests = 16
   @Flag(help: "Rows in runs of 16 adjacent blocks, one row a block, as rows first touched together lie.")
   var clustered = false
-  @Flag(help: "Read past the system's cache, as where the file is larger than all memory.") var direct = false
+  @Flag(help: "Read past the system's cache, as where the file is far larger than the memory.") var direct =
+    false
   @Flag(help: "Print how often the fetches allocate memory, instead; see countingAllocations.")
   var countsAllocations = false
   @Option(help: "Seed of the choice.") var seed: UInt64 = 2
@@ -86,7 +87,9 @@ struct Fetch: ParsableCommand {
   func run() throws {
     if cache.cold { try dropFromCache(model.path) }
     let store = try ModelStore.openForReading(at: model.path)
-    let fetcher = try store.makeFetcher(maximumRows: batch, direct ? .direct : .bySize)
+    let fetcher =
+      direct
+      ? try store.makeFetcher(maximumRows: batch, directAbove: 0) : try store.makeFetcher(maximumRows: batch)
     let floats = store.layout.rowFloats
     let rows = AlignedBuffer<Float>(count: batch * floats)
     let slots = (0..<UInt32(batch)).map { $0 }

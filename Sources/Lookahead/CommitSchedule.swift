@@ -70,7 +70,8 @@ struct CommitSchedule {
       (step + 1) % configuration.commitInterval == 0
       || configuration.boundaryInterval.map { (step + 1) % $0 == 0 } ?? false
     // The commit is taken H steps from now, and half of the overlay is for what leaves while its compaction runs: one that
-    // begins later ends later than there is room, and training waits for it.
+    // begins later ends later than there is room, and training waits for it. In the least overlay that is all of it, so that one
+    // compaction follows the other.
     let reserve = configuration.maximumUniqueRows + windowInsertions + configuration.overlayRows / 2
     let needsRoom = pendingCompaction == nil && overlay.count > 0 && overlay.freeCount < reserve
     isDrained = cannotGoOn(after: step, overlay)

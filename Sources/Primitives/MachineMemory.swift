@@ -27,10 +27,11 @@ public enum MachineMemory {
       let controllers = fields[1].split(separator: ",")
       guard controllers.isEmpty || controllers.contains("memory") else { continue }
       let folder = root + (controllers.isEmpty ? "sys/fs/cgroup" : "sys/fs/cgroup/memory")
-      let file = controllers.isEmpty ? "memory.max" : "memory.limit_in_bytes"
+      // Beyond memory.high a group is slowed down until it has less again.
+      let limits = controllers.isEmpty ? ["memory.max", "memory.high"] : ["memory.limit_in_bytes"]
       var names = fields[2].split(separator: "/")
       while true {
-        files.append(([folder[...]] + names + [file[...]]).joined(separator: "/"))
+        for file in limits { files.append(([folder[...]] + names + [file[...]]).joined(separator: "/")) }
         if names.popLast() == nil { break }
       }
     }

@@ -77,7 +77,7 @@ extension BlockReader {
 
   /// The block as the file has it. To map a page that the system will drop soon costs more than a copy of it: it has to be
   /// unmapped again, and each core be told so.
-  private func read(_ request: Request, block number: Int) throws -> UnsafeRawPointer {
+  func read(_ request: Request, block number: Int) throws -> UnsafeRawPointer {
     while true {
       let got = pread(descriptor, block.base, block.count, off_t(addresses.base[number] - store.mapBase))
       if got == block.count { return UnsafeRawPointer(block.base) }

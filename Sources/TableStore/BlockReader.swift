@@ -8,21 +8,11 @@ import Primitives
   import Musl
 #endif
 
-/// Which way blocks are read.
-package enum BlockReadChoice {
-  /// Past the system's cache where the file is larger than the memory that this process can have: only a small part of it
-  /// would be found in the cache, and all of it would pass through.
-  case bySize
-  case cached
-  /// Past the cache if the system can, whatever the size.
-  case direct
-}
-
 /// Reads rows from the blocks of one read transaction: the block if it is stored, else the initial value.
 ///
 /// Keys are sorted. Blocks are located first, which touches none of them; then each is checked once and its rows are
-/// copied. In between many are on their way from the disk at once. There are two ways for that: where the file is larger than all memory, past
-/// the system's cache (`BlockReader+Direct`), else through it (`BlockReader+Cached`).
+/// copied. In between many are on their way from the disk at once. There are two ways for that: where the file is far larger than
+/// the memory, past the system's cache (`BlockReader+Direct`), else through it (`BlockReader+Cached`).
 final class BlockReader {
   let store: ModelStore
   // One cursor a table, on the transaction this was made with.
@@ -36,19 +26,21 @@ final class BlockReader {
   var trial = ReadAheadTrial()
   private var leaves: LeafReadAhead
   private var leafTrial = ReadAheadTrial()
-  private let choice: BlockReadChoice
+  private let directAbove: Int
   private var direct: DirectReads?
-  private var directIsMissing = false
+  private var directIsMissing: Bool
 
   /// Distinct blocks that one `fetch` may need, so at least its number of rows.
   var capacity: Int { addresses.count }
 
+  /// - Parameter directAbove: a file of more bytes is read past the system's cache, where the system can.
   init(
-    _ store: ModelStore, _ transaction: borrowing ReadTransaction, maximumRows: Int,
-    choice: BlockReadChoice = .bySize
+    _ store: ModelStore, _ transaction: borrowing ReadTransaction, maximumRows: Int, directAbove: Int
   ) throws {
     self.store = store
-    self.choice = choice
+    self.directAbove = directAbove
+    // In larger pages a block may lie anywhere.
+    directIsMissing = store.environment.pageBytes != UInt(Geometry.pageBytes)
     let tables = store.databases.tables
     cursors = AlignedBuffer(count: tables.count)
     addresses = AlignedBuffer(count: maximumRows)
@@ -92,8 +84,13 @@ final class BlockReader {
         path: store.path)
     }
     var request = Request(keys: keys, slots: slots, rows: rows, count: count)
-    if let direct = directReads() {
-      try fetch(&request, past: direct)
+    if let reads = directReads() {
+      do {
+        try fetch(&request, past: reads)
+      } catch {
+        direct = nil
+        throw error
+      }
     } else {
       try fetchThroughCache(&request)
     }
@@ -101,12 +98,8 @@ final class BlockReader {
   }
 
   private func directReads() -> DirectReads? {
-    switch choice {
-    case .cached: return nil
-    case .bySize where store.environment.fileBytes <= store.memoryLimit: return nil
-    case .bySize, .direct: break
-    }
-    if direct == nil, !directIsMissing {
+    if directIsMissing || store.environment.fileBytes <= directAbove { return nil }
+    if direct == nil {
       direct = DirectReads(descriptor, path: store.path)
       directIsMissing = direct == nil
     }

@@ -12,7 +12,8 @@ import Primitives
 /// A page that passes through the cache is charged and mapped, and found again to be dropped where memory is short; and each
 /// is asked of the disk alone.
 ///
-/// Used by one thread at a time.
+/// Used by one thread at a time. After an error there may be reads on their way still, so the object is of no more use; it waits
+/// for them before it goes.
 final class DirectReads {
   /// Reads on their way, and the most bytes of one: a read of neighbouring blocks costs little more than that of one.
   static let depth = 64
@@ -25,15 +26,10 @@ final class DirectReads {
 
   private let path: String
   private let reads: OpaquePointer
-  private let memory: AlignedBuffer<UInt8>
-  // The place of the first read's bytes, on a page boundary.
-  private let buffers: UnsafeMutablePointer<UInt8>
   private var requests: [Request]
-  private var free: [Int]
-  private var waiting = 0
+  private var free: [UInt32]
 
   private struct Request {
-    var offset = 0
     var count = 0
     var tag = 0
   }
@@ -44,20 +40,16 @@ final class DirectReads {
   ///   - file: an open descriptor of the file, which may have been renamed since it was opened.
   ///   - path: the model directory, for errors.
   init?(_ file: Int32, path: String) {
-    guard let reads = chanter_reads_open(file, UInt32(Self.depth)) else { return nil }
+    guard let reads = chanter_reads_open(file, UInt32(Self.depth), UInt32(Self.bytesPerRead)) else {
+      return nil
+    }
     self.reads = reads
     self.path = path
-    memory = AlignedBuffer(count: Self.depth * Self.bytesPerRead + Geometry.pageBytes)
-    let page = UInt(Geometry.pageBytes)
-    buffers = memory.base + Int((page - UInt(bitPattern: memory.base) % page) % page)
     requests = Array(repeating: Request(), count: Self.depth)
-    free = Array(0..<Self.depth)
+    free = Array(0..<UInt32(Self.depth))
   }
 
-  deinit {
-    drain()
-    chanter_reads_close(reads)
-  }
+  deinit { chanter_reads_close(reads) }
 
   /// Whether another read may be queued.
   var hasRoom: Bool { !free.isEmpty }
@@ -66,59 +58,30 @@ final class DirectReads {
   func queue(offset: Int, count: Int, tag: Int) throws {
     precondition(count <= Self.bytesPerRead)
     guard let number = free.popLast() else { preconditionFailure("a read was queued without room for it") }
-    requests[number] = Request(offset: offset, count: count, tag: tag)
-    try queue(number)
+    requests[Int(number)] = Request(count: count, tag: tag)
+    try check(chanter_reads_queue(reads, number, UInt32(count), UInt64(offset)))
   }
-
-  private func queue(_ number: Int) throws {
-    let request = requests[number]
-    try check(
-      chanter_reads_queue(
-        reads, buffer(number), UInt32(request.count), UInt64(request.offset), UInt64(number)))
-    waiting += 1
-  }
-
-  private func buffer(_ number: Int) -> UnsafeMutablePointer<UInt8> { buffers + number * Self.bytesPerRead }
 
   /// Starts what is queued, waits until some reads have ended and calls `body` for each: with its tag, the bytes
-  /// asked for, and the bytes themselves, which are fewer where the file ends.
-  ///
-  /// After an error, of a read or of `body`, nothing is on its way any more.
+  /// asked for, and the bytes themselves. These are fewer where the file ends, and may be fewer, or none, where this way to read failed.
   func finish(_ body: (_ tag: Int, _ count: Int, _ bytes: UnsafeRawBufferPointer) throws -> Void) throws {
-    do {
-      try check(chanter_reads_start(reads, UInt32(min(waiting, Self.wakingReads))))
-      while let (number, result) = nextEnded() {
-        if result == -EINTR || result == -EAGAIN {
-          try queue(number)
-          continue
-        }
-        try check(result)
-        let request = requests[number]
-        try body(
-          request.tag, request.count, UnsafeRawBufferPointer(start: buffer(number), count: Int(result)))
-        free.append(number)
-      }
-    } catch {
-      drain()
-      throw error
+    try check(chanter_reads_start(reads, UInt32(min(Self.depth - free.count, Self.wakingReads))))
+    var number: UInt32 = 0
+    var result: Int32 = 0
+    while chanter_reads_next(reads, &number, &result) == 1 {
+      let request = requests[Int(number)]
+      try body(
+        request.tag, request.count,
+        UnsafeRawBufferPointer(start: chanter_reads_bytes(reads, number), count: max(0, Int(result))))
+      free.append(number)
     }
   }
 
-  private func nextEnded() -> (number: Int, result: Int32)? {
-    var number: UInt64 = 0
-    var result: Int32 = 0
-    guard chanter_reads_next(reads, &number, &result) == 1 else { return nil }
-    waiting -= 1
-    return (Int(number), result)
-  }
-
   private func check(_ code: Int32) throws {
-    if code < 0 { throw failure(-code, attempt: "read data.mdb", path: path) }
-  }
-
-  /// Waits for all reads and forgets them: the kernel writes to their buffers until they have ended.
-  private func drain() {
-    while waiting > 0, chanter_reads_start(reads, UInt32(waiting)) == 0 { while nextEnded() != nil {} }
-    free = Array(0..<Self.depth)
+    guard code < 0 else { return }
+    throw ChanterError(
+      .io,
+      "cannot read data.mdb past the system's cache (\(String(cString: strerror(-code)))); run the same command again,"
+        + " the last commit is intact", path: path)
   }
 }

@@ -25,8 +25,9 @@ public final class ModelStore: @unchecked Sendable {
   let databases: Databases
   /// Where page 0 of the file is mapped.
   let mapBase: UInt
-  /// The memory that this process can have when the model is opened.
-  let memoryLimit = MachineMemory.limit
+  /// A file of more bytes is read past the system's cache: twice the memory that this process can have, of which the cache gets
+  /// what nobody else takes, so that most blocks would not be found there.
+  let directAbove = 2 * MachineMemory.limit
   private let lock: TrainerLock?
 
   init(

@@ -10,10 +10,10 @@ public final class RowFetcher {
   private let blocks: BlockReader
   private let transaction: ReadTransaction
 
-  init(_ store: ModelStore, maximumRows: Int, choice: BlockReadChoice) throws {
+  init(_ store: ModelStore, maximumRows: Int, directAbove: Int) throws {
     self.store = store
     let transaction = try ReadTransaction(store.environment)
-    blocks = try BlockReader(store, transaction, maximumRows: maximumRows, choice: choice)
+    blocks = try BlockReader(store, transaction, maximumRows: maximumRows, directAbove: directAbove)
     transaction.reset()
     self.transaction = transaction
   }
@@ -37,11 +37,11 @@ public final class RowFetcher {
 extension ModelStore {
   /// - Parameter maximumRows: most rows of one `fetch`; `MemoryCosts.fetcherBytes` says what the fetcher holds.
   public func makeFetcher(maximumRows: Int) throws -> RowFetcher {
-    try makeFetcher(maximumRows: maximumRows, .bySize)
+    try makeFetcher(maximumRows: maximumRows, directAbove: directAbove)
   }
 
-  /// As `makeFetcher(maximumRows:)`, reading as `choice` says.
-  package func makeFetcher(maximumRows: Int, _ choice: BlockReadChoice) throws -> RowFetcher {
-    try RowFetcher(self, maximumRows: maximumRows, choice: choice)
+  /// As `makeFetcher(maximumRows:)`. Once the file has more than `directAbove` bytes, it is read past the system's cache.
+  package func makeFetcher(maximumRows: Int, directAbove: Int) throws -> RowFetcher {
+    try RowFetcher(self, maximumRows: maximumRows, directAbove: directAbove)
   }
 }

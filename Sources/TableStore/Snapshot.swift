@@ -69,7 +69,7 @@ public final class Snapshot {
     if let blocks, blocks.capacity >= count { return blocks }
     remainingKeys = AlignedBuffer(count: count)
     remainingSlots = AlignedBuffer(count: count)
-    let made = try BlockReader(store, transaction, maximumRows: count)
+    let made = try BlockReader(store, transaction, maximumRows: count, directAbove: store.directAbove)
     blocks = made
     return made
   }

@@ -29,10 +29,12 @@ import Testing
   @Test func theTightestGroupOfVersion2Counts() throws {
     let files = [
       "sys/fs/cgroup/a/memory.max": "3000000\n", "sys/fs/cgroup/a/b/memory.max": "max\n",
-      "sys/fs/cgroup/other/memory.max": "5\n",
+      "sys/fs/cgroup/other/memory.max": "5\n", "sys/fs/cgroup/soft/memory.max": "max\n",
+      "sys/fs/cgroup/soft/memory.high": "4000000\n",
     ]
     #expect(try limit(groups: "0::/a/b\n", files) == 3_000_000)
     #expect(try limit(groups: "0::/other\n", files) == 5)
+    #expect(try limit(groups: "0::/soft\n", files) == 4_000_000)
   }
 
   /// In a container that sees its own group as the root, the path is one of the host's.

@@ -90,12 +90,15 @@ import Testing
 
   private func checkFetcher(_ store: ModelStore, _ truth: TruthModel, _ random: CounterRandom) throws {
     let keys = probes(truth, random)
-    let fetcher = try store.makeFetcher(maximumRows: keys.count)
     let blocks = Set(keys.map { store.geometry.block(of: $0) }).count
-    for _ in 0..<2 {
-      let (rows, count) = try fetched(keys, truth.layout, fetcher.fetch)
-      #expect(count == blocks)
-      for (key, row) in zip(keys, rows) { #expect(bits(row) == bits(truth.value(key))) }
+    // Through the system's cache and past it.
+    for directAbove in [Int.max, 0] {
+      let fetcher = try store.makeFetcher(maximumRows: keys.count, directAbove: directAbove)
+      for _ in 0..<2 {
+        let (rows, count) = try fetched(keys, truth.layout, fetcher.fetch)
+        #expect(count == blocks)
+        for (key, row) in zip(keys, rows) { #expect(bits(row) == bits(truth.value(key))) }
+      }
     }
   }
 

@@ -27,13 +27,13 @@ public final class PendingOutput {
   /// - Throws: `.exists` if `path` is there, if another process is writing it, or if `path.partial` is a directory
   ///   of somebody else's.
   public init(_ path: String, keepingWork: Bool = false) throws {
-    let trimmed = path.count > 1 && path.hasSuffix("/") ? String(path.dropLast()) : path
+    var trimmed = path
+    while trimmed.count > 1, trimmed.hasSuffix("/") { trimmed.removeLast() }
     let directory = trimmed + ".partial"
     self.path = trimmed
     self.directory = directory
     guard !File.exists(trimmed) else {
-      // Under this name it would be another output's unfinished one, perhaps of a running process.
-      if !trimmed.hasSuffix(".partial") { Self.removeWork(in: trimmed) }
+      Self.removeLeftWork(in: trimmed)
       throw ChanterError(.exists, "the output exists; remove it or choose another name", path: trimmed)
     }
     let isNew = mkdir(directory, 0o755) == 0
@@ -97,6 +97,19 @@ public final class PendingOutput {
     try File.move(directory, to: path)
     isPublished = true
     Self.removeWork(in: path)
+  }
+
+  /// Finishes what a process was killed in after it had published its output. Under another name for it, such as that of a link,
+  /// it may be an unfinished one: of a killed process, which keeps its name, or of a running one, which holds the lock.
+  private static func removeLeftWork(in path: String) {
+    let name = "\(path)/\(markerName)"
+    guard let real = realpath(path, nil) else { return }
+    defer { free(real) }
+    guard !String(cString: real).hasSuffix(".partial") else { return }
+    let marker = open(name, O_RDWR | O_CLOEXEC | O_NOFOLLOW)
+    guard marker >= 0 else { return }
+    defer { close(marker) }
+    if File.lock(marker, named: name) { removeWork(in: path) }
   }
 
   /// Removes what is not part of a published output; a process that is killed here leaves it to the next that finds the output.

@@ -46,20 +46,25 @@ static inline void chanter_prefetch(const void *address) { __builtin_prefetch(ad
 /// Reads of one file past the system's cache, many at once, by io_uring. Used by one thread at a time.
 struct chanter_reads;
 
-/// Opens the file of the descriptor `file` anew for up to `depth` reads at once. NULL where the system, its policy or the file
-/// system has no such reads.
-struct chanter_reads *chanter_reads_open(int file, unsigned depth);
+/// Opens the file of the descriptor `file` anew for up to `depth` reads at once, each with room for `bytes_per_read` bytes, a
+/// multiple of the page size. NULL where the system, its policy or the file system has no such reads.
+struct chanter_reads *chanter_reads_open(int file, unsigned depth, unsigned bytes_per_read);
 
-/// Only when no read is on its way.
+/// Waits for the reads on their way, and frees their bytes. What is queued and not started is never read.
 void chanter_reads_close(struct chanter_reads *reads);
 
-/// Queues a read to `bytes`; address, count and offset are multiples of the page size. 0, or -EBUSY beyond `depth`.
-int chanter_reads_queue(struct chanter_reads *reads, void *bytes, unsigned count, uint64_t offset, uint64_t tag);
+/// Where the bytes of read `number` (0 ..< depth) are once it has ended.
+const void *chanter_reads_bytes(const struct chanter_reads *reads, unsigned number);
 
-/// Starts what is queued and waits until `awaited` reads have ended that `chanter_reads_next` has not given. 0 or -errno.
+/// Queues read `number`, which must not be queued or on its way; count and offset are multiples of the page size. 0, or
+/// -EBUSY beyond `depth`.
+int chanter_reads_queue(struct chanter_reads *reads, unsigned number, unsigned count, uint64_t offset);
+
+/// Starts what is queued and waits until `awaited` reads have ended that `chanter_reads_next` has not given, or until one has
+/// where the system has no memory to start them all: the next call goes on. 0 or -errno.
 int chanter_reads_start(struct chanter_reads *reads, unsigned awaited);
 
-/// Gives a read that has ended, if any: its tag, and the bytes read or -errno. 1, or 0 if there is none.
-int chanter_reads_next(struct chanter_reads *reads, uint64_t *tag, int *result);
+/// Gives a read that has ended, if any: its number, and the bytes read or -errno. 1, or 0 if there is none.
+int chanter_reads_next(struct chanter_reads *reads, unsigned *number, int *result);
 
 #endif

@@ -59,8 +59,8 @@ final class InMemoryTrainer {
     guard bytes <= limit else {
       throw ChanterError(
         .budget,
-        "the plain trainer needs \(ByteSize.ceilingMebibytes(bytes)) here, and this machine has"
-          + " \(ByteSize.format(limit)) for this process; \(advice)")
+        "the plain trainer needs \(ByteSize.ceilingMebibytes(bytes)) here, and this machine, or the cgroup of this process,"
+          + " has \(ByteSize.format(limit)); \(advice)")
     }
   }
 
