@@ -114,3 +114,5 @@ void chanter_keep_freed_memory(void) {
 #else
 void chanter_keep_freed_memory(void) {}
 #endif
+
+void chanter_start_writing(int descriptor) { sync_file_range(descriptor, 0, 0, SYNC_FILE_RANGE_WRITE); }

@@ -62,4 +62,24 @@ public final class Monitor<State>: @unchecked Sendable {
       pthread_cond_wait(changed, mutex)
     }
   }
+
+  /// As `wait`, but gives nil if the value has not come after `seconds`.
+  public func wait<Result, Failure: Error>(
+    seconds: Double, _ body: (inout State) throws(Failure) -> Result?
+  ) throws(Failure) -> Result? {
+    var end = timespec()
+    clock_gettime(CLOCK_REALTIME, &end)
+    let nanoseconds = end.tv_nsec + Int(seconds * 1e9)
+    end.tv_sec += nanoseconds / 1_000_000_000
+    end.tv_nsec = nanoseconds % 1_000_000_000
+    pthread_mutex_lock(mutex)
+    defer { pthread_mutex_unlock(mutex) }
+    while true {
+      if let result = try body(&state) {
+        pthread_cond_broadcast(changed)
+        return result
+      }
+      if pthread_cond_timedwait(changed, mutex, &end) == ETIMEDOUT { return nil }
+    }
+  }
 }

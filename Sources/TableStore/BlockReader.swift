@@ -46,11 +46,9 @@ final class BlockReader {
     addresses = AlignedBuffer(count: maximumRows)
     firstRows = AlignedBuffer(count: maximumRows)
     block = AlignedBuffer(count: store.geometry.blockBytes)
-    var descriptor: Int32 = -1
-    try check(mdb_env_get_fd(store.environment.handle, &descriptor), "open data.mdb", path: store.path)
+    descriptor = store.environment.descriptor
     // What was announced and dropped again is then read alone, and not with megabytes around it.
     _ = posix_fadvise(descriptor, 0, 0, POSIX_FADV_RANDOM)
-    self.descriptor = descriptor
     leaves = LeafReadAhead(store)
     for (index, table) in tables.enumerated() {
       var cursor: OpaquePointer?

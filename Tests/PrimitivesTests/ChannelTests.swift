@@ -43,4 +43,12 @@ import Testing
     }
     #expect(counts.prefix().allSatisfy { $0 == 50 })
   }
+
+  @Test func aMonitorWaitsNoLongerThanAsked() {
+    let monitor = Monitor(0)
+    #expect(monitor.wait(seconds: 0.001) { $0 > 0 ? $0 : nil } == nil)
+    let other = NamedThread("other") { monitor.update { $0 = 7 } }
+    #expect(monitor.wait(seconds: 1000) { $0 > 0 ? $0 : nil } == 7)
+    #expect(other.join() == nil)
+  }
 }

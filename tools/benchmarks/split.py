@@ -8,7 +8,7 @@ import tempfile
 # Threads by their names in Training/Pipeline; all others compute.
 # Two of them have another name while they do one part of their work.
 THREADS = {"reader": "decode", "planner": "plan", "prefetcher": "fetch", "fetch": "fetch", "writer": "commit", "commit": "commit",
-           "compaction": "compaction"}
+           "compaction": "compaction", "write-back": "commit"}
 # Functions of the compute threads, as they stand in mangled names. The first that fits counts.
 FUNCTIONS = [
     # OpenBLAS sets its output to zero before it adds to it.

@@ -116,6 +116,14 @@ final class Environment: @unchecked Sendable {
     }
   }
 
+  /// The open file.
+  var descriptor: Int32 {
+    var descriptor: Int32 = -1
+    // It fails for no environment that is open.
+    mdb_env_get_fd(handle, &descriptor)
+    return descriptor
+  }
+
   /// The last page of the newest commit.
   var lastPage: UInt {
     var information = MDB_envinfo()
@@ -160,7 +168,7 @@ final class Environment: @unchecked Sendable {
       mdb_txn_abort(begun)
       throw error
     }
-    try check(mdb_txn_commit(begun), "commit", path: path)
+    try check(EarlyWriteBack.during(descriptor) { mdb_txn_commit(begun) }, "commit", path: path)
     return result
   }
 }

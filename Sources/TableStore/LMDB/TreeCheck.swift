@@ -42,8 +42,7 @@ struct TreeCheck: ~Copyable {
   ) throws {
     try environment.read { transaction in
       let path = environment.path
-      var descriptor: Int32 = -1
-      try TableStore.check(mdb_env_get_fd(environment.handle, &descriptor), "open data.mdb", path: path)
+      let descriptor = environment.descriptor
       // The transaction keeps its pages from being reused, but a trainer may replace its meta page.
       var meta: MetaPage?
       for attempt in 0..<100 where meta == nil {
