@@ -32,12 +32,17 @@ def arguments(parser):
     parser.add_argument("--share", type=float, default=1 / 8, help="memory as a share of the rows' bytes")
 
 
-def fio(folder, mode, block, depth):
-    """Operations a second and bytes a second of the disk, past the system's cache."""
+# Writes after which a transaction is synced in the workloads: 64 MB in a commit, 4,096 blocks in a step of a compaction.
+SYNCED_COMMIT, SYNCED_STEP = "--fdatasync=64", "--fdatasync=4096"
+
+
+def fio(folder, mode, block, depth, *more):
+    """Operations a second and bytes a second of the disk, past the system's cache. A disk may take writes that nobody syncs
+    into a cache of its own: `more` can have them synced, as each transaction is."""
     report = json.loads(common.output(
         "fio", "--name=limit", f"--filename={folder}/fio", "--size=1G", f"--rw={mode}", f"--bs={block}",
         f"--iodepth={depth}", "--ioengine=libaio", "--direct=1", "--runtime=3", "--time_based",
-        "--output-format=json"))
+        "--output-format=json", *more))
     job = report["jobs"][0]["read" if "read" in mode else "write"]
     return job["iops"], job["bw_bytes"]
 
@@ -121,8 +126,11 @@ def store(arguments, binary, folder, notes):
     def fetched(what, scale, *more):
         return rate(bench("fetch", "--seed", str(next(seeds)), *more), what) / scale
 
-    def sequential():
-        return fio(folder, "write", "1m", 8)[1] / 1e6
+    def sequential(*more):
+        return fio(folder, "write", "1m", 8, *more)[1] / 1e6
+
+    def scattered(*more):
+        return fio(folder, "randwrite", "4k", 64, *more)[0]
 
     limits = prototypes(folder, notes)
     # Name, unit, least ratio, limit, workload.
@@ -132,10 +140,11 @@ def store(arguments, binary, folder, notes):
         ("cold clustered blocks", "MB/s", 0.8, lambda: fio(folder, "randread", "64k", 64)[1] / 1e6,
          lambda: fetched("bytes", 1e6, "--cold", "--clustered")),
         ("commit", "MB/s", 0.5, sequential, committed),
+        ("commit, fio synced too", "MB/s", None, lambda: sequential(SYNCED_COMMIT), committed),
         ("commit beside delta.c", "MB/s", None, limits.get("commit"), committed),
-        ("compaction, cold", "blocks/s", 0.3, lambda: fio(folder, "randwrite", "4k", 64)[0],
-         lambda: compacted("--cold")),
-        ("compaction, warm", "blocks/s", 0.6, lambda: fio(folder, "randwrite", "4k", 64)[0], compacted),
+        ("compaction, cold", "blocks/s", 0.3, scattered, lambda: compacted("--cold")),
+        ("compaction, warm", "blocks/s", 0.6, scattered, compacted),
+        ("warm, fio synced too", "blocks/s", None, lambda: scattered(SYNCED_STEP), compacted),
         # 1.5 times the C program's time a row.
         ("warm rows beside lb.c", "rows/s", 1 / 1.5, limits.get("rows"), lambda: fetched("count", 1)),
     ]
