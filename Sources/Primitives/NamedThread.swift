@@ -33,9 +33,24 @@ public final class NamedThread: Sendable {
   ///   - name: cut to 15 bytes, Linux's limit.
   ///   - isBackground: runs at lower priority, in the time that other threads leave idle.
   public init(_ name: String, isBackground: Bool = false, _ body: @escaping @Sendable () throws -> Void) {
-    let outcome = Monitor<(any Error)?>(nil)
-    let start = Unmanaged.passRetained(
+    outcome = Monitor(nil)
+    let (handle, code) = Self.create(
       Start(name: String(name.prefix(15)), isBackground: isBackground, body: body, outcome: outcome))
+    precondition(code == 0, "cannot start thread \(name): error \(code)")
+    self.handle = handle
+  }
+
+  /// As above, for work that may be left undone: nil where the system allows no more threads.
+  public init?(ifAllowed name: String, _ body: @escaping @Sendable () throws -> Void) {
+    outcome = Monitor(nil)
+    let (handle, code) = Self.create(
+      Start(name: String(name.prefix(15)), isBackground: false, body: body, outcome: outcome))
+    guard code == 0 else { return nil }
+    self.handle = handle
+  }
+
+  private static func create(_ start: Start) -> (handle: pthread_t, code: Int32) {
+    let start = Unmanaged.passRetained(start)
     var handle = pthread_t()
     let code = pthread_create(
       &handle, nil,
@@ -46,9 +61,8 @@ public final class NamedThread: Sendable {
         do { try start.body() } catch { start.outcome.update { $0 = error } }
         return nil
       }, start.toOpaque())
-    precondition(code == 0, "cannot start thread \(name): error \(code)")
-    self.handle = handle
-    self.outcome = outcome
+    if code != 0 { start.release() }
+    return (handle, code)
   }
 
   /// Runs `body` with another name on the calling thread, which is called `usual` again afterwards.

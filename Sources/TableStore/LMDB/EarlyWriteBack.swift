@@ -12,12 +12,12 @@ enum EarlyWriteBack {
   /// Runs `body`, which writes to the file of `descriptor`.
   static func during<Result>(_ descriptor: Int32, _ body: () throws -> Result) rethrows -> Result {
     let hasEnded = Monitor(false)
-    let thread = NamedThread("write-back") {
+    let thread = NamedThread(ifAllowed: "write-back") {
       while hasEnded.wait(seconds: pause, { $0 ? true : nil }) == nil { chanter_start_writing(descriptor) }
     }
     defer {
       hasEnded.update { $0 = true }
-      _ = thread.join()
+      _ = thread?.join()
     }
     return try body()
   }
