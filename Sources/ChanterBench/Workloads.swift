@@ -87,9 +87,7 @@ struct Fetch: ParsableCommand {
   func run() throws {
     if cache.cold { try dropFromCache(model.path) }
     let store = try ModelStore.openForReading(at: model.path)
-    let fetcher =
-      direct
-      ? try store.makeFetcher(maximumRows: batch, directAbove: 0) : try store.makeFetcher(maximumRows: batch)
+    let fetcher = try store.makeFetcher(maximumRows: batch, directAbove: direct ? 0 : nil)
     let floats = store.layout.rowFloats
     let rows = AlignedBuffer<Float>(count: batch * floats)
     let slots = (0..<UInt32(batch)).map { $0 }

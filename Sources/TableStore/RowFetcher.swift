@@ -35,13 +35,11 @@ public final class RowFetcher {
 }
 
 extension ModelStore {
-  /// - Parameter maximumRows: most rows of one `fetch`; `MemoryCosts.fetcherBytes` says what the fetcher holds.
-  public func makeFetcher(maximumRows: Int) throws -> RowFetcher {
-    try makeFetcher(maximumRows: maximumRows, directAbove: directAbove)
-  }
-
-  /// As `makeFetcher(maximumRows:)`. Once the file has more than `directAbove` bytes, it is read past the system's cache.
-  package func makeFetcher(maximumRows: Int, directAbove: Int) throws -> RowFetcher {
-    try RowFetcher(self, maximumRows: maximumRows, directAbove: directAbove)
+  /// - Parameters:
+  ///   - maximumRows: most rows of one `fetch`; `MemoryCosts.fetcherBytes` says what the fetcher holds.
+  ///   - directAbove: once the file has more bytes, it is read past the system's cache; by default twice the memory that this
+  ///     process can have.
+  public func makeFetcher(maximumRows: Int, directAbove: Int? = nil) throws -> RowFetcher {
+    try RowFetcher(self, maximumRows: maximumRows, directAbove: directAbove ?? self.directAbove)
   }
 }

@@ -53,6 +53,20 @@ import Testing
     }
   }
 
+  /// As where the model is far larger than the memory.
+  @Test func rowsReadPastTheCacheAreTheSame() throws {
+    try withTemporaryDirectory { directory in
+      let path = directory.appendingPathComponent("data").path
+      try SmallDataset.write(to: path, batches: 30, batchSize: 32)
+      let harness = try Harness(
+        path, SmallDataset.configuration(lookahead: 1), commitInterval: 1, extraRows: 0)
+      let model = directory.appendingPathComponent("model").path
+      let counters = try harness.train(model, until: 60, directAbove: 0)
+      #expect(counters.blocksRead > 0 && counters.compactions > 0)
+      #expect(try Harness.digest(model) == harness.plainDigest(60))
+    }
+  }
+
   @Test func aDifferenceIsFoundAndNamed() throws {
     try withTemporaryDirectory { directory in
       let path = directory.appendingPathComponent("data").path

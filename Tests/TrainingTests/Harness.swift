@@ -35,8 +35,8 @@ struct Harness {
   /// Trains out of core from the model's last commit (or from nothing) to `end`.
   @discardableResult
   func train(
-    _ model: String, until end: Int, stop: StopSignal = StopSignal(), nextUses: ((Int, Batch) -> Void)? = nil,
-    observer: StepObserver? = nil
+    _ model: String, until end: Int, stop: StopSignal = StopSignal(), directAbove: Int? = nil,
+    nextUses: ((Int, Batch) -> Void)? = nil, observer: StepObserver? = nil
   ) throws -> RunCounters {
     let workers = WorkerPool(threadCount: setup.threads)
     let session = try ModelSession(
@@ -48,7 +48,7 @@ struct Harness {
     let trainer = OutOfCoreTrainer(
       store: session.store, network: session.network,
       controller: controller, workers: workers, memory: plan,
-      needs: needs,
+      needs: needs, directAbove: directAbove,
       makeDecode: {
         let decode = try decode(dataset)
         nonisolated(unsafe) let nextUses = nextUses

@@ -14,14 +14,18 @@ final class OutOfCoreTrainer {
   private let planner: PlannerConfiguration
   private let batchLayout: BatchLayout
   private let controller: TrainingController
+  private let directAbove: Int?
   private let makeDecode: () throws -> PrefetchPipeline.Decode
 
+  /// - Parameter directAbove: bytes of the model's file beyond which rows are read past the system's cache; nil for
+  ///   the store's own choice.
   init(
     store: ModelStore, network: DenseModel, controller: TrainingController, workers: WorkerPool,
-    memory: MemoryPlan, needs: MemoryNeeds,
+    memory: MemoryPlan, needs: MemoryNeeds, directAbove: Int? = nil,
     makeDecode: @escaping () throws -> PrefetchPipeline.Decode
   ) {
     self.store = store
+    self.directAbove = directAbove
     self.network = network
     self.controller = controller
     self.workers = workers
@@ -44,9 +48,10 @@ final class OutOfCoreTrainer {
     if steps.isEmpty || controller.state.isStopped { return }
     let cache = RowCache(layout: store.layout, cacheRows: memory.cacheRows, overlayRows: memory.overlayRows)
     let uniqueRows = batchLayout.maximumUniqueRows
+    let directAbove = directAbove
     let pipeline = try PrefetchPipeline(
       configuration: planner, layout: batchLayout, steps: steps, cache: cache, decode: makeDecode(),
-      makeSource: { try store.makeFetcher(maximumRows: uniqueRows) })
+      makeSource: { try store.makeFetcher(maximumRows: uniqueRows, directAbove: directAbove) })
     defer { pipeline.shutDown() }
     let writer = CommitWriter(
       store: store, commitRows: memory.commitRows, compactionBlocks: memory.compactionBlocks,
