@@ -74,12 +74,14 @@ public final class Monitor<State>: @unchecked Sendable {
     end.tv_nsec = nanoseconds % 1_000_000_000
     pthread_mutex_lock(mutex)
     defer { pthread_mutex_unlock(mutex) }
+    var isOver = false
     while true {
       if let result = try body(&state) {
         pthread_cond_broadcast(changed)
         return result
       }
-      if pthread_cond_timedwait(changed, mutex, &end) == ETIMEDOUT { return nil }
+      if isOver { return nil }
+      isOver = pthread_cond_timedwait(changed, mutex, &end) != 0
     }
   }
 }

@@ -85,20 +85,25 @@ final class BlockReader {
     if let reads = directReads() {
       do {
         try fetch(&request, past: reads)
+        return request.blocks
+      } catch is DirectReads.Refused {
+        directIsMissing = true
+        direct = nil
+        request = Request(keys: keys, slots: slots, rows: rows, count: count)
       } catch {
+        // Reads that are on their way belong to this request.
         direct = nil
         throw error
       }
-    } else {
-      try fetchThroughCache(&request)
     }
+    try fetchThroughCache(&request)
     return request.blocks
   }
 
   private func directReads() -> DirectReads? {
     if directIsMissing || store.environment.fileBytes <= directAbove { return nil }
     if direct == nil {
-      direct = DirectReads(descriptor, path: store.path)
+      direct = DirectReads(descriptor)
       directIsMissing = direct == nil
     }
     return direct

@@ -213,7 +213,7 @@ extension ModelStore {
   public static let dataFile = "data.mdb"
   static let lockFile = "lock.mdb"
   /// Where the files of a model are made.
-  static let nurseryName = "creating"
+  public static let nurseryName = "creating"
 
   /// Throws unless nothing, or only what an interrupted creation leaves, is at `path`.
   private static func requireVacant(_ path: String, but others: Set<String>) throws {

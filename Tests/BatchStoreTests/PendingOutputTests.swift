@@ -70,7 +70,10 @@ import Testing
       for name in ["/.chanter-partial", "/creating/data.mdb"] {
         try Data("x".utf8).write(to: URL(fileURLWithPath: path + ".partial" + name))
       }
-      let output = try PendingOutput(path)
+      // It is not cleared by somebody who knows nothing of it.
+      let error = #expect(throws: ChanterError.self) { try PendingOutput(path) }
+      #expect(error?.message.contains("cannot remove") == true && File.exists(folder + "/data.mdb"))
+      let output = try PendingOutput(path, folder: "creating")
       #expect(!File.exists(folder))
       output.discard()
       #expect(!File.exists(path + ".partial"))
@@ -90,8 +93,29 @@ import Testing
       #expect(File.exists(path + ".partial/.chanter-partial"))
       let error = #expect(throws: ChanterError.self) { try PendingOutput(path) }
       #expect(error?.message.contains("cannot remove") == true)
-      try FileManager.default.removeItem(atPath: deep)
+      // Nor does who gives up so remove what it was to keep.
+      let work = path + ".partial/work-x"
+      try Data("x".utf8).write(to: URL(fileURLWithPath: work))
+      #expect(throws: ChanterError.self) { try PendingOutput(path, keepingWork: true) }
+      #expect(File.exists(work))
+      try FileManager.default.removeItem(atPath: path + ".partial/one")
       try PendingOutput(path).publish()
+      #expect(try FileManager.default.contentsOfDirectory(atPath: path).isEmpty)
+    }
+  }
+
+  /// A process that was killed after it had published left work; one that was killed before, and renamed by hand, is not published.
+  @Test func onlyWhatIsPublishedIsFinished() throws {
+    try withTemporaryDirectory { directory in
+      for (text, remaining) in [("published\n", 1), ("", 3)] {
+        let path = directory.appendingPathComponent("out\(remaining)").path
+        try FileManager.default.createDirectory(atPath: path, withIntermediateDirectories: false)
+        for (name, text) in [(".chanter-partial", text), ("work-x", "x"), ("manifest.json", "x")] {
+          try Data(text.utf8).write(to: URL(fileURLWithPath: path + "/" + name))
+        }
+        #expect(throws: ChanterError.self) { try PendingOutput(path) }
+        #expect(try FileManager.default.contentsOfDirectory(atPath: path).count == remaining)
+      }
     }
   }
 

@@ -32,8 +32,8 @@ def arguments(parser):
     parser.add_argument("--share", type=float, default=1 / 8, help="memory as a share of the rows' bytes")
 
 
-# Writes after which a transaction is synced in the workloads: 64 MB in a commit, 4,096 blocks in a step of a compaction.
-SYNCED_COMMIT, SYNCED_STEP = "--fdatasync=64", "--fdatasync=4096"
+# Megabytes of a commit, which is synced at its end.
+COMMIT_MEGABYTES = 64
 
 
 def fio(folder, mode, block, depth, *more):
@@ -43,6 +43,9 @@ def fio(folder, mode, block, depth, *more):
         "fio", "--name=limit", f"--filename={folder}/fio", "--size=1G", f"--rw={mode}", f"--bs={block}",
         f"--iodepth={depth}", "--ioengine=libaio", "--direct=1", "--runtime=3", "--time_based",
         "--output-format=json", *more))
+    # What the disk has taken and not written yet, the next sync would wait for: that of the workload.
+    with open(f"{folder}/fio", "rb") as file:
+        os.fsync(file.fileno())
     job = report["jobs"][0]["read" if "read" in mode else "write"]
     return job["iops"], job["bw_bytes"]
 
@@ -132,6 +135,8 @@ def store(arguments, binary, folder, notes):
     def scattered(*more):
         return fio(folder, "randwrite", "4k", 64, *more)[0]
 
+    # Blocks of a step of a compaction, which is synced at its end: ModelStore.makeCompaction.
+    step = min(50_000, max(2048, arguments.rows // 59 // 32))
     limits = prototypes(folder, notes)
     # Name, unit, least ratio, limit, workload.
     workloads = [
@@ -140,11 +145,11 @@ def store(arguments, binary, folder, notes):
         ("cold clustered blocks", "MB/s", 0.8, lambda: fio(folder, "randread", "64k", 64)[1] / 1e6,
          lambda: fetched("bytes", 1e6, "--cold", "--clustered")),
         ("commit", "MB/s", 0.5, sequential, committed),
-        ("commit, fio synced too", "MB/s", None, lambda: sequential(SYNCED_COMMIT), committed),
+        ("commit, fio synced too", "MB/s", None, lambda: sequential(f"--fdatasync={COMMIT_MEGABYTES}"), committed),
         ("commit beside delta.c", "MB/s", None, limits.get("commit"), committed),
         ("compaction, cold", "blocks/s", 0.3, scattered, lambda: compacted("--cold")),
         ("compaction, warm", "blocks/s", 0.6, scattered, compacted),
-        ("warm, fio synced too", "blocks/s", None, lambda: scattered(SYNCED_STEP), compacted),
+        ("warm, fio synced too", "blocks/s", None, lambda: scattered(f"--fdatasync={step}"), compacted),
         # 1.5 times the C program's time a row.
         ("warm rows beside lb.c", "rows/s", 1 / 1.5, limits.get("rows"), lambda: fetched("count", 1)),
     ]

@@ -15,23 +15,29 @@ public final class PendingOutput {
   /// A file in the unfinished directory, which others may find there.
   public static let markerName = ".chanter-partial"
   private static let workPrefix = "work-"
+  /// What the marker says from just before the output is published.
+  private static let published = "published\n"
 
   /// The name that the output will have.
   public let path: String
   /// Where to write until then.
   public let directory: String
   private let marker: Int32
+  private let folder: String?
   private var isPublished = false
 
-  /// - Parameter keepingWork: whether work files and segments that a killed writer left stay there.
+  /// - Parameters:
+  ///   - keepingWork: whether work files and segments that a killed writer left stay there.
+  ///   - folder: name of a folder that a killed writer may have left there; no other one is cleared.
   /// - Throws: `.exists` if `path` is there, if another process is writing it, or if `path.partial` is a directory
-  ///   of somebody else's.
-  public init(_ path: String, keepingWork: Bool = false) throws {
+  ///   of somebody else's. Nothing more is removed then.
+  public init(_ path: String, keepingWork: Bool = false, folder: String? = nil) throws {
     var trimmed = path
     while trimmed.count > 1, trimmed.hasSuffix("/") { trimmed.removeLast() }
     let directory = trimmed + ".partial"
     self.path = trimmed
     self.directory = directory
+    self.folder = folder
     guard !File.exists(trimmed) else {
       Self.removeLeftWork(in: trimmed)
       throw ChanterError(.exists, "the output exists; remove it or choose another name", path: trimmed)
@@ -47,8 +53,14 @@ public final class PendingOutput {
       }
     }
     marker = try Self.lock(directory: directory, output: trimmed)
-    try remove {
-      !keepingWork || !$0.hasPrefix(Self.workPrefix) && !$0.hasSuffix(SegmentFormat.fileSuffix)
+    do {
+      guard ftruncate(marker, 0) == 0 else { throw File.failure("cannot write", file(Self.markerName)) }
+      try remove {
+        !keepingWork || !$0.hasPrefix(Self.workPrefix) && !$0.hasSuffix(SegmentFormat.fileSuffix)
+      }
+    } catch {
+      leave()
+      throw error
     }
   }
 
@@ -94,22 +106,26 @@ public final class PendingOutput {
   /// Makes the names durable and gives the directory its final name. The files must have been synchronised.
   public func publish() throws {
     try File.synchronizeDirectory(directory)
+    guard pwrite(marker, Self.published, Self.published.utf8.count, 0) == Self.published.utf8.count else {
+      throw File.failure("cannot write", file(Self.markerName))
+    }
     try File.move(directory, to: path)
     isPublished = true
     Self.removeWork(in: path)
   }
 
-  /// Finishes what a process was killed in after it had published its output. Under another name for it, such as that of a link,
-  /// it may be an unfinished one: of a killed process, which keeps its name, or of a running one, which holds the lock.
+  /// Finishes what a process was killed in after it had published its output; an unfinished one that was given another name stays as
+  /// it is.
   private static func removeLeftWork(in path: String) {
     let name = "\(path)/\(markerName)"
-    guard let real = realpath(path, nil) else { return }
-    defer { free(real) }
-    guard !String(cString: real).hasSuffix(".partial") else { return }
     let marker = open(name, O_RDWR | O_CLOEXEC | O_NOFOLLOW)
     guard marker >= 0 else { return }
     defer { close(marker) }
-    if File.lock(marker, named: name) { removeWork(in: path) }
+    guard File.lock(marker, named: name), (try? String(contentsOfFile: name, encoding: .utf8)) == published
+    else {
+      return
+    }
+    removeWork(in: path)
   }
 
   /// Removes what is not part of a published output; a process that is killed here leaves it to the next that finds the output.
@@ -139,8 +155,7 @@ public final class PendingOutput {
   func remove(_ isWanted: (String) -> Bool) throws {
     for name in try Self.entries(of: directory) where name != Self.markerName && isWanted(name) {
       if unlink(file(name)) == 0 { continue }
-      // A folder in which a model was being created.
-      guard errno == EISDIR else { throw File.failure("cannot remove", file(name)) }
+      guard errno == EISDIR, name == folder else { throw File.failure("cannot remove", file(name)) }
       for inner in try Self.entries(of: file(name)) { unlink(file(name) + "/" + inner) }
       guard rmdir(file(name)) == 0 else { throw File.failure("cannot remove", file(name)) }
     }

@@ -25,7 +25,8 @@ void chanter_lower_priority(void);
 /// How often the calling thread has waited for a page that the system had to read from a file.
 long chanter_major_faults(void);
 
-/// Has the disk begin to write what of an open file is changed in the system's cache, and does not wait for it.
+/// Has the disk begin to write what of an open file is changed in the system's cache. Waits for no write to end, though for the
+/// disk to take them.
 void chanter_start_writing(int descriptor);
 
 /// Tells the CPU that this thread waits in a loop.

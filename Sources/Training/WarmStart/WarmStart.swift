@@ -74,7 +74,7 @@ struct WarmStart {
     }
     let difference = try takeDense(setup.specification, network)
     try VocabularyLink.check(in: sourcePath, identity: header.dataset.vocabulary)
-    let pending = try PendingOutput(path)
+    let pending = try PendingOutput(path, folder: ModelStore.nurseryName)
     let rows = try {
       let new = try setup.createModel(
         at: pending.directory, header: newHeader, network: network, beside: [PendingOutput.markerName])
